@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* commands.h - every subcommand's table entry; each lives in cli/cmd_<name>.c
+ * Owner: static.   Thread: main.   Time: none.   Units: none. */
+#ifndef AGENT_CLI_COMMANDS_H
+#define AGENT_CLI_COMMANDS_H
+
+#include "cli/command.h"
+
+extern const struct agent_command agent_cmd_signals;
+extern const struct agent_command agent_cmd_store;
+extern const struct agent_command agent_cmd_completion;
+
+#endif

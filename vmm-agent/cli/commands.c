@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* commands.c - the list of subcommands, in the order of --help */
+#include "cli/commands.h"
+
+#include <stddef.h>
+
+const struct agent_command *const agent_commands[] = {
+    &agent_cmd_completion,
+    NULL,
+};

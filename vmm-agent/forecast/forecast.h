@@ -40,12 +40,15 @@ struct agent_fc_track {
 /** struct agent_fc_case - one question: a quantity on the day that begins at @day_slot
  * @actual:      measured values; may run past @known_until (back-tests), methods cannot see that
  * @outlook:     the operator's own day-ahead forecast by target slot; count 0 = there is none
+ * @guide:       a published forecast that moves with the quantity without being it (demand less
+ *               wind and sun, for curtailment); only likeness of days is taken from it; or count 0
  * @known_until: first slot whose measurement was not yet published when asked, <= @day_slot
  * @place:       for the sun; only PV uses it */
 struct agent_fc_case {
     enum agent_fc_kind kind;
     struct agent_fc_track actual;
     struct agent_fc_track outlook;
+    struct agent_fc_track guide;
     int64_t day_slot;
     int64_t known_until;
     struct agent_place_on_earth place;
@@ -91,6 +94,9 @@ double agent_fc_known(const struct agent_fc_case *ask, int64_t slot);
 
 /** agent_fc_outlook() - the operator's forecast for @slot, NAN = none */
 double agent_fc_outlook(const struct agent_fc_case *ask, int64_t slot);
+
+/** agent_fc_guide() - what likeness of days is judged by: the guide, else the outlook, else NAN */
+double agent_fc_guide(const struct agent_fc_case *ask, int64_t slot);
 
 /** agent_fc_dark() - is this a PV case, and the sun down for all of @slot? */
 bool agent_fc_dark(const struct agent_fc_case *ask, int64_t slot);

@@ -63,6 +63,11 @@ double agent_fc_outlook(const struct agent_fc_case *ask, int64_t slot)
     return track_at(&ask->outlook, slot);
 }
 
+double agent_fc_guide(const struct agent_fc_case *ask, int64_t slot)
+{
+    return track_at(ask->guide.count > 0 ? &ask->guide : &ask->outlook, slot);
+}
+
 bool agent_fc_dark(const struct agent_fc_case *ask, int64_t slot)
 {
     int64_t start = agent_slot_start(slot);

@@ -35,14 +35,15 @@ static double window_distance(const struct agent_fc_case *ask, int64_t a, int64_
     return count * 2 >= slots ? sum / count : (double)NAN;
 }
 
-static double outlook_distance(const struct agent_fc_case *ask, int64_t back_slots)
+static double guide_distance(const struct agent_fc_case *ask, int days_back)
 {
+    int64_t back_slots = (int64_t)days_back * AGENT_FC_SLOTS;
     double sum = 0.0;
     int count = 0;
 
     for (int i = 0; i < AGENT_FC_SLOTS; i++) {
-        double difference = agent_fc_outlook(ask, ask->day_slot + i) -
-                            agent_fc_outlook(ask, ask->day_slot + i - back_slots);
+        double difference = agent_fc_guide(ask, ask->day_slot + i) -
+                            agent_fc_guide(ask, ask->day_slot + i - back_slots);
         if (isfinite(difference)) {
             sum += fabs(difference);
             count++;
@@ -51,36 +52,53 @@ static double outlook_distance(const struct agent_fc_case *ask, int64_t back_slo
     return count * 2 >= AGENT_FC_SLOTS ? sum / count : (double)NAN;
 }
 
-/* Mean absolute difference between days next to each other: the yardstick of distances. */
-static double usual_change(const struct agent_fc_case *ask)
+/* Usual differences between days next to each other: the yardsticks of distances. */
+struct yardstick {
+    double measured;
+    double guide;
+};
+
+static double mean_or_one(double sum, int count)
 {
-    double sum = 0.0;
-    int count = 0;
+    return count > 0 && sum > 0.0 ? sum / count : 1.0;
+}
+
+static struct yardstick usual_change(const struct agent_fc_case *ask)
+{
+    struct yardstick sum = {0.0, 0.0};
+    int measured = 0;
+    int guided = 0;
 
     for (int day = 1; day < 28; day++) {
         int64_t at = ask->known_until - (int64_t)day * AGENT_FC_SLOTS;
         double change = window_distance(ask, at, at - AGENT_FC_SLOTS, AGENT_FC_SLOTS);
+        double guide = guide_distance(ask, day);
         if (isfinite(change)) {
-            sum += change;
-            count++;
+            sum.measured += change;
+            measured++;
+        }
+        if (isfinite(guide)) {
+            sum.guide += guide;
+            guided++;
         }
     }
-    return count > 0 && sum > 0.0 ? sum / count : 1.0;
+    return (struct yardstick){mean_or_one(sum.measured, measured), mean_or_one(sum.guide, guided)};
 }
 
-static double distance_of(const struct agent_fc_case *ask, int days_back, double unit)
+static double distance_of(const struct agent_fc_case *ask, int days_back,
+                          const struct yardstick *unit)
 {
     int64_t back = (int64_t)days_back * AGENT_FC_SLOTS;
     int64_t recent = ask->known_until - AGENT_FC_SLOTS;
     double before = window_distance(ask, recent, recent - back, AGENT_FC_SLOTS);
-    double outlook = outlook_distance(ask, back);
+    double guide = guide_distance(ask, days_back);
     double distance = days_back / AGE_SCALE_DAYS;
 
-    if (!isfinite(before) && !isfinite(outlook)) {
+    if (!isfinite(before) && !isfinite(guide)) {
         return NAN;
     }
-    distance += isfinite(outlook) ? 2.0 * outlook / unit : 0.0;
-    distance += isfinite(before) ? (isfinite(outlook) ? 0.25 : 1.0) * before / unit : 0.0;
+    distance += isfinite(guide) ? 2.0 * guide / unit->guide : 0.0;
+    distance += isfinite(before) ? (isfinite(guide) ? 0.25 : 1.0) * before / unit->measured : 0.0;
     if (ask->kind == AGENT_FC_LOAD || ask->kind == AGENT_FC_CURTAILMENT) {
         struct agent_date day = agent_date_of(agent_slot_start(ask->day_slot));
         struct agent_date past = agent_date_of(agent_slot_start(ask->day_slot - back));
@@ -126,11 +144,11 @@ static double weighted_mean(const struct agent_fc_case *ask, const struct neighb
 static int predict(const struct agent_fc_case *ask, double *out)
 {
     struct neighbour nearest[NEIGHBOURS];
-    double unit = usual_change(ask);
+    struct yardstick unit = usual_change(ask);
     int count = 0;
 
     for (int back = 1; back <= LOOK_BACK_DAYS; back++) {
-        struct neighbour one = {back, distance_of(ask, back, unit)};
+        struct neighbour one = {back, distance_of(ask, back, &unit)};
         if (isfinite(one.distance)) {
             count = insert(nearest, count, one);
         }

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* data.h - what a simulation knows about the world, slot by slot, from files or made up
+ * Owner: struct agent_sim_data, _make…/_done.   Thread: one at a time.
+ * Time:  slots; now_s only to judge files.      Units: MW, JPY/kWh, g/kWh; NAN = not known. */
+#ifndef AGENT_SIMULATE_DATA_H
+#define AGENT_SIMULATE_DATA_H
+
+#include "grid/series.h"
+#include "simulate/synth.h"
+
+enum agent_sim_signal {
+    SIM_PV,        /* before curtailment */
+    SIM_WIND,      /* before curtailment */
+    SIM_CURTAILED, /* wind and solar together */
+    SIM_DEMAND,
+    SIM_CARBON,
+    SIM_PRICE,
+    SIM_OUTLOOK_DEMAND,
+    SIM_OUTLOOK_WIND_PV,
+    SIM_SIGNALS
+};
+
+#define AGENT_SIM_FILES_MAX 20000
+#define AGENT_SIM_NOTES_MAX 32
+
+/** struct agent_sim_data - values over [first_slot, first_slot + slots)
+ * @value:  NULL = no source gave this signal for this area
+ * @notes:  files that could not be used and values that were doubted, in words */
+struct agent_sim_data {
+    int64_t first_slot;
+    size_t slots;
+    double *value[AGENT_AREA_COUNT][SIM_SIGNALS];
+    size_t files;
+    size_t note_count; /* may exceed AGENT_SIM_NOTES_MAX: the rest is only counted */
+    char notes[AGENT_SIM_NOTES_MAX][512];
+};
+
+/** agent_sim_signal_name() - "pv", "wind", "curtailed", "demand", "carbon", "price" … */
+const char *agent_sim_signal_name(enum agent_sim_signal signal);
+
+/** agent_sim_data_files() - read every file of @directory that grid/ understands
+ * Values whose quality is doubtful become NAN and a note. Return: 0 (caller: _done), -ENOENT (no
+ * file could be read), -errno of the directory, -ENOMEM. */
+int agent_sim_data_files(const char *directory, int64_t first_slot, size_t slots, int64_t now_s,
+                         struct agent_sim_data *data, struct agent_error *error);
+
+/** agent_sim_data_synth() - the same from a synthetic year; both must cover the slots */
+int agent_sim_data_synth(const struct agent_synth *synth, int64_t first_slot, size_t slots,
+                         struct agent_sim_data *data, struct agent_error *error);
+
+/** agent_sim_data_at() - NAN when not known */
+double agent_sim_data_at(const struct agent_sim_data *data, enum agent_area area,
+                         enum agent_sim_signal signal, int64_t slot);
+
+void agent_sim_data_done(struct agent_sim_data *data);
+
+/** agent_sim_carbon() - direct emissions of the generation mix, g/kWh; 0 when nothing generates
+ * @mw: by enum agent_quantity; NAN counts as 0. Factors: coal 760, LNG 370, oil 406, other 575. */
+double agent_sim_carbon(const double *mw);
+
+#endif

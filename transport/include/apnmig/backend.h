@@ -38,8 +38,8 @@ static inline uint64_t apn_clock_now(const struct apn_clock *clock)
 enum apn_msg_type {
     APN_MSG_INVALID = 0,
     APN_MSG_EXTENT = 1,    /* R region, offset, span; kind; payload for DATA */
-    APN_MSG_STREAM = 2,    /* R offset = position in the sender's stream; payload */
-    APN_MSG_FENCE = 3,     /* R offset = fence id, value = stream position it guards, lane = logical lane, span = lanes */
+    APN_MSG_STREAM = 2,    /* R offset = position in the sender's stream, value = fence that must be complete first (0: none); payload */
+    APN_MSG_FENCE = 3,     /* R offset = fence id (1..), lane = logical lane that has been sent up to here */
     APN_MSG_REGIONS = 4,   /* R payload = table piece; offset = first index, value = total regions */
     APN_MSG_REGIONS_OK = 5,/* R destination has matched the table */
     APN_MSG_PREFAULT = 6,  /* R region, offset, value = bytes: granules that will receive data */

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* window.c - see window.h */
+#include "engine/window.h"
+
+#include <string.h>
+
+#define NS_PER_S 1000000000ull
+
+static uint64_t rate_of(uint64_t bytes, uint64_t ns)
+{
+    return ns ? (uint64_t)((double)bytes * (double)NS_PER_S / (double)ns) : 0;
+}
+
+uint64_t apn_window_rate(const struct apn_window *w)
+{
+    uint64_t best = 0;
+
+    for (unsigned i = 0; i < APN_WINDOW_ROUNDS; i++) {
+        best = w->round_rate[i] > best ? w->round_rate[i] : best;
+    }
+    return best;
+}
+
+/* 2 x while the pipe is being found (slow start below us doubles too), 1.25 x afterwards, 0.75 x while the path is measured */
+static void update_limit(struct apn_window *w)
+{
+    double gain = w->probe_end_ns ? 0.75 : w->startup ? 2.0 : 1.25;
+    double bdp = (double)apn_window_rate(w) * (double)w->rtt_min_ns / (double)NS_PER_S;
+    uint64_t limit = (uint64_t)(gain * bdp);
+
+    if (w->fixed_bytes) {
+        w->limit_bytes = w->fixed_bytes;
+        return;
+    }
+    if (w->startup && limit < w->limit_bytes) {
+        limit = w->limit_bytes;
+    }
+    limit = limit < APN_WINDOW_MIN ? APN_WINDOW_MIN : limit;
+    w->limit_bytes = limit > APN_WINDOW_MAX ? APN_WINDOW_MAX : limit;
+}
+
+void apn_window_init(struct apn_window *w, uint64_t fixed_bytes, uint64_t now_ns)
+{
+    memset(w, 0, sizeof(*w));
+    w->fixed_bytes = fixed_bytes;
+    w->limit_bytes = APN_WINDOW_FIRST;
+    w->delivered_ns = now_ns;
+    w->startup = true;
+    w->probe_next_ns = now_ns + APN_WINDOW_PROBE_NS;
+    update_limit(w);
+}
+
+void apn_window_reset_path(struct apn_window *w, uint64_t now_ns)
+{
+    memset(w->round_rate, 0, sizeof(w->round_rate));
+    w->full_rate = 0;
+    w->full_rounds = 0;
+    w->startup = true;
+    w->limit_bytes = APN_WINDOW_FIRST;
+    w->delivered_ns = now_ns;
+    w->app_limited_until = 0;
+    w->probe_end_ns = 0;
+    w->round_end_bytes = w->delivered_bytes;
+    update_limit(w);
+}
+
+void apn_window_mark(struct apn_window *w, uint64_t in_flight_bytes, uint64_t now_ns, struct apn_window_mark *mark)
+{
+    if (in_flight_bytes == 0) {
+        w->delivered_ns = now_ns; /* the pipe was empty: idle time is not the path's time */
+    }
+    mark->posted_ns = now_ns;
+    mark->delivered_bytes = w->delivered_bytes;
+    mark->delivered_ns = w->delivered_ns;
+    mark->app_limited = w->app_limited_until != 0;
+}
+
+void apn_window_idle(struct apn_window *w, uint64_t in_flight_bytes)
+{
+    uint64_t until = w->delivered_bytes + in_flight_bytes;
+
+    w->app_limited_until = until ? until : 1;
+}
+
+static void take_rate(struct apn_window *w, uint64_t rate, bool app_limited)
+{
+    uint64_t *slot = &w->round_rate[w->round % APN_WINDOW_ROUNDS];
+
+    /* an app-limited sample says what was offered, not what the path can do, unless it is a new best */
+    if (rate > *slot && (!app_limited || rate > apn_window_rate(w))) {
+        *slot = rate;
+    }
+}
+
+static void end_round(struct apn_window *w, bool app_limited, uint64_t in_flight_bytes)
+{
+    uint64_t rate = apn_window_rate(w);
+
+    w->round_end_bytes = w->delivered_bytes + in_flight_bytes;
+    if (w->startup && !app_limited) {
+        if (rate >= w->full_rate + w->full_rate / 4) {
+            w->full_rate = rate;
+            w->full_rounds = 0;
+        } else if (++w->full_rounds >= 3) {
+            w->startup = false;
+        }
+    }
+    if (app_limited) {
+        return; /* remembered rates do not age while there is nothing to measure */
+    }
+    w->round++;
+    w->round_rate[w->round % APN_WINDOW_ROUNDS] = 0;
+}
+
+static void take_rtt(struct apn_window *w, uint64_t rtt_ns, uint64_t now_ns)
+{
+    w->rtt_last_ns = rtt_ns;
+    if (!w->rtt_min_ns || rtt_ns < w->rtt_min_ns) {
+        w->rtt_min_ns = rtt_ns;
+    }
+    if (w->probe_end_ns) {
+        if (!w->probe_rtt_ns || rtt_ns < w->probe_rtt_ns) {
+            w->probe_rtt_ns = rtt_ns;
+        }
+        if (now_ns >= w->probe_end_ns) {
+            if (w->probe_rtt_ns > w->rtt_min_ns + w->rtt_min_ns / 10) {
+                w->rtt_min_ns = w->probe_rtt_ns; /* the path itself became longer */
+            }
+            w->probe_end_ns = 0;
+            w->probe_next_ns = now_ns + APN_WINDOW_PROBE_NS;
+        }
+    } else if (!w->startup && now_ns >= w->probe_next_ns) {
+        w->probe_rtt_ns = 0;
+        w->probe_end_ns = now_ns + 2 * w->rtt_min_ns + 2000000;
+    }
+}
+
+void apn_window_applied(struct apn_window *w, uint64_t bytes, const struct apn_window_mark *mark, uint64_t hold_ns,
+                        uint64_t in_flight_bytes, uint64_t now_ns)
+{
+    uint64_t rtt = now_ns - mark->posted_ns;
+    uint64_t elapsed;
+
+    w->delivered_bytes += bytes;
+    w->delivered_ns = now_ns;
+    if (w->app_limited_until && w->delivered_bytes > w->app_limited_until) {
+        w->app_limited_until = 0;
+    }
+    rtt = rtt > hold_ns ? rtt - hold_ns : rtt;
+    take_rtt(w, rtt, now_ns);
+    /* a sample shorter than the path's round trip is an artefact of reports that arrive in bunches */
+    elapsed = now_ns - mark->delivered_ns;
+    if (elapsed >= w->rtt_min_ns && elapsed) {
+        take_rate(w, rate_of(w->delivered_bytes - mark->delivered_bytes, elapsed), mark->app_limited);
+    }
+    if (mark->delivered_bytes >= w->round_end_bytes || w->delivered_bytes >= w->round_end_bytes + w->limit_bytes) {
+        end_round(w, mark->app_limited, in_flight_bytes);
+    }
+    update_limit(w);
+}
+
+uint64_t apn_window_room(const struct apn_window *w, uint64_t in_flight_bytes)
+{
+    return in_flight_bytes < w->limit_bytes ? w->limit_bytes - in_flight_bytes : 0;
+}

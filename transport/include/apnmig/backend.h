@@ -49,7 +49,7 @@ enum apn_msg_type {
     APN_MSG_WONT = 10,     /* R destination will never start; payload = UTF-8 reason */
     APN_MSG_ABORT = 11,    /* R this attempt is over (before the grant); payload = UTF-8 reason */
     APN_MSG_RETIRE = 12,   /* R source asks: close logical lane @lane for good */
-    APN_MSG_RETIRED = 13,  /* R destination has closed it: nothing of it can land any more */
+    APN_MSG_RETIRED = 13,  /* R destination has closed it, nothing of it can land any more; value = reliable bytes it had applied */
     APN_MSG_BYE = 14,      /* R orderly end: no more messages from this side */
     APN_MSG_APPLIED = 32,  /* offset = reliable wire bytes applied on this lane, value = stream position consumed, span = hold us */
     APN_MSG_PING = 33,
@@ -167,6 +167,7 @@ struct apn_backend_counters {
     uint64_t zerocopy_bytes;
     uint64_t copied_bytes;
     char send_mode[24];
+    char note[APN_ERROR_TEXT_MAX]; /* one sentence for the administrator, e.g. buffers that were not granted; "" = none */
 };
 
 /**

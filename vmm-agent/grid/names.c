@@ -69,7 +69,7 @@ static const struct {
 static const char *const stages[AGENT_STAGE_COUNT] = {"actual", "forecast", "plan"};
 static const char *const units[AGENT_UNIT_COUNT] = {"", "MW", "W", "JPY/kWh", "1", "gCO2/kWh"};
 static const char *const flags[] = {"missing", "imbalanced", "range",     "incomplete", "future",
-                                    "stale",   "revised",    "modelled", "duplicate",  "jump"};
+                                    "stale",   "revised",    "modelled", "duplicate",  "jump", "layout"};
 #define FLAG_COUNT (sizeof(flags) / sizeof(flags[0]))
 
 const char *agent_area_name(enum agent_area area)

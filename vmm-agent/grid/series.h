@@ -106,7 +106,8 @@ enum agent_quality {
     AGENT_QUALITY_REVISED = 1 << 6,    /* replaced an earlier, different value (a note, usable) */
     AGENT_QUALITY_MODELLED = 1 << 7,   /* computed by a model, not metered (a note, usable) */
     AGENT_QUALITY_DUPLICATE = 1 << 8,  /* the file gives this slot twice with different values */
-    AGENT_QUALITY_JUMP = 1 << 9        /* unlike its neighbours beyond what is physical */
+    AGENT_QUALITY_JUMP = 1 << 9,       /* unlike its neighbours beyond what is physical */
+    AGENT_QUALITY_LAYOUT = 1 << 10     /* columns in an order that no publisher uses */
 };
 #define AGENT_QUALITY_NOTES ((unsigned)(AGENT_QUALITY_REVISED | AGENT_QUALITY_MODELLED))
 

@@ -174,6 +174,8 @@ bool apn_session_wait(struct apn_session *s, uint64_t deadline_ns);
 int apn_session_bind(struct apn_session *s, const struct apn_hello *hello, struct apn_error *err);
 void apn_session_fds_update(struct apn_session *s);                       /* L  after anything that changes readability */
 int apn_session_failed_code(const struct apn_session *s);                 /* L  -errno of the error, -EPIPE without one */
+/** apn_session_failed() - end this attempt because of @err, and tell the peer. Nothing happens once it is over. L */
+void apn_session_failed(struct apn_session *s, const struct apn_error *err);
 bool apn_session_check_silence(struct apn_session *s, uint64_t now);      /* L */
 
 /* ---- lane.c ---- */

@@ -20,7 +20,7 @@ static uint64_t ms_to_ns(uint64_t ms)
     return ms * 1000000ull;
 }
 
-static void session_failed(struct apn_session *s, const struct apn_error *err)
+void apn_session_failed(struct apn_session *s, const struct apn_error *err)
 {
     struct apn_error reason = *err;
 
@@ -84,7 +84,7 @@ static void lane_up(struct apn_lane *lane, uint64_t peer_applied, uint64_t now)
     if (apn_sender_resume(lane, peer_applied, now)) {
         apn_error_set(&err, -EPROTO, APN_SCOPE_SESSION, "lane %u: peer says it applied %llu bytes, sent were %llu", lane->index,
                       (unsigned long long)peer_applied, (unsigned long long)lane->posted_bytes);
-        session_failed(s, &err);
+        apn_session_failed(s, &err);
     }
     pthread_cond_broadcast(&s->changed);
 }
@@ -511,7 +511,7 @@ static bool handle_events(struct apn_lane *lane, int count, uint64_t now)
         if (event->type == APN_EVENT_UP) {
             lane_up(lane, event->welcome.applied_bytes, now);
         } else if (apn_receiver_handle(lane, &event->msg, now, &err)) {
-            session_failed(s, &err);
+            apn_session_failed(s, &err);
             if (!APN_MSG_IS_RELIABLE(event->msg.type)) {
                 apn_lane_down(lane, &err);
                 return false;

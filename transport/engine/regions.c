@@ -162,6 +162,7 @@ static int wait_matched(struct apn_session *s, struct apn_error *err)
 
 int apn_session_regions_commit(struct apn_session *s, struct apn_error *err)
 {
+    struct apn_error why = {0};
     int ret;
 
     if (!s->region_count) {
@@ -183,7 +184,11 @@ int apn_session_regions_commit(struct apn_session *s, struct apn_error *err)
             ret = send_table(s);
             ret = ret ? ret : wait_matched(s, err);
         } else {
-            ret = apn_regions_match(s, err);
+            ret = apn_regions_match(s, &why);
+            if (ret) {
+                apn_session_failed(s, &why);
+                apn_error_set(err, ret, why.scope, "%s", why.text);
+            }
         }
     }
     pthread_mutex_unlock(&s->lock);

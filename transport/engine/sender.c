@@ -17,6 +17,8 @@
 #include "wire/layout.h"
 
 #define QUEUE_NS      4000000ull
+#define EXTENT_NS     250000ull      /* one extent occupies the path this long at most: it is the grain of every measurement */
+#define EXTENT_MIN    (64u << 10)
 #define QUEUE_MIN     (2ull << 20)
 #define QUEUE_MAX     (64ull << 20)
 
@@ -42,6 +44,14 @@ uint64_t apn_queue_limit(const struct apn_session *s)
     uint64_t limit = (uint64_t)((double)apn_window_rate(&s->window) * QUEUE_NS / 1e9 / s->lane_count);
 
     return limit < QUEUE_MIN ? QUEUE_MIN : limit > QUEUE_MAX ? QUEUE_MAX : limit;
+}
+
+/* guest bytes per extent: large where the path is fast, small where a large one would be a queue by itself */
+static uint32_t extent_limit(const struct apn_session *s)
+{
+    uint64_t limit = (uint64_t)((double)apn_window_rate(&s->window) * EXTENT_NS / 1e9) / EXTENT_MIN * EXTENT_MIN;
+
+    return limit < EXTENT_MIN ? EXTENT_MIN : limit > APN_EXTENT_MAX ? APN_EXTENT_MAX : (uint32_t)limit;
 }
 
 int apn_control_push(struct apn_session *s, struct apn_msg msg, const void *payload)
@@ -146,6 +156,7 @@ static void plan_stream(struct apn_session *s, struct apn_lane *lane, struct pla
 
 static void plan_pages(struct apn_lane *lane, struct plan *plan, uint64_t room)
 {
+    const uint32_t limit = extent_limit(lane->session);
     struct apn_work work;
 
     while (!plan_full(plan, lane, room) && apn_work_pop(&lane->queue, &work)) {
@@ -155,12 +166,12 @@ static void plan_pages(struct apn_lane *lane, struct plan *plan, uint64_t room)
             plan_msg(plan, &msg, false);
             continue;
         }
-        if (work.bytes > APN_EXTENT_MAX) {
+        if (work.bytes > limit) {
             struct apn_work rest = work;
 
-            rest.offset += APN_EXTENT_MAX;
-            rest.bytes -= APN_EXTENT_MAX;
-            work.bytes = APN_EXTENT_MAX;
+            rest.offset += limit;
+            rest.bytes -= limit;
+            work.bytes = limit;
             apn_work_push_front(&lane->queue, &rest);
         }
         plan_work(plan, &work, false);

@@ -22,7 +22,7 @@
 /* A path of @rate and @rtt with a queue: what is in flight beyond one BDP waits. Runs @ms; Return: bytes delivered. */
 struct model_path {
     uint64_t rate, rtt_ns, clock_ns, wire_free_ns, in_flight;
-    struct { uint64_t due_ns, bytes; struct apn_window_mark mark; } slot[SLOTS];
+    struct { uint64_t due_ns, bytes, posted_ns; } slot[SLOTS];
     unsigned head, count;
     uint64_t queue_max;
 };
@@ -39,7 +39,8 @@ static uint64_t run_path(struct model_path *p, struct apn_window *w, uint64_t ms
             p->wire_free_ns += extent * 1000000000ull / p->rate;
             p->slot[i].due_ns = p->wire_free_ns + p->rtt_ns;
             p->slot[i].bytes = extent;
-            apn_window_mark(w, p->in_flight, p->clock_ns, &p->slot[i].mark);
+            p->slot[i].posted_ns = p->clock_ns;
+            apn_window_posted(w, p->in_flight, p->clock_ns);
             p->in_flight += extent;
         }
         if (p->wire_free_ns - p->clock_ns > p->queue_max) {
@@ -48,7 +49,7 @@ static uint64_t run_path(struct model_path *p, struct apn_window *w, uint64_t ms
         p->clock_ns = p->slot[p->head].due_ns;
         p->in_flight -= p->slot[p->head].bytes;
         delivered += p->slot[p->head].bytes;
-        apn_window_applied(w, p->slot[p->head].bytes, &p->slot[p->head].mark, 0, p->in_flight, p->clock_ns);
+        apn_window_applied(w, p->slot[p->head].bytes, p->slot[p->head].posted_ns, 0, p->clock_ns);
         p->head = (p->head + 1) % SLOTS;
         p->count--;
     }
@@ -141,12 +142,13 @@ static void window_idle_samples_do_not_lower_the_rate(void **state)
     run_path(p, &w, 500, 256 << 10);
     before = apn_window_rate(&w);
     for (int i = 0; i < 200; i++) { /* a trickle: one page per round trip */
-        struct apn_window_mark mark;
+        uint64_t posted_ns = p->clock_ns;
 
-        apn_window_idle(&w, 0);
-        apn_window_mark(&w, 0, p->clock_ns, &mark);
+        apn_window_idle(&w);
+        apn_window_posted(&w, 0, posted_ns);
+        apn_window_idle(&w);
         p->clock_ns += 6 * MS;
-        apn_window_applied(&w, 4096, &mark, 0, 0, p->clock_ns);
+        apn_window_applied(&w, 4096, posted_ns, 0, p->clock_ns);
     }
     assert_int_equal(apn_window_rate(&w), before);
     free(p);

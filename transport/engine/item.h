@@ -9,8 +9,6 @@
 
 #include <apnmig/backend.h>
 
-#include "engine/window.h"
-
 #define APN_RUNS_MAX  4096u    /* dirty runs and fences queued on one lane */
 #define APN_ITEMS_MAX 65536u   /* reliable messages in flight on one lane; a power of two */
 
@@ -33,7 +31,7 @@ struct apn_work_ring {
 struct apn_item {
     struct apn_msg msg;        /* payload: guest RAM, the stream ring, or session-owned text */
     uint64_t end_bytes;        /* lane's cumulative wire bytes after this item */
-    struct apn_window_mark mark;
+    uint64_t posted_ns;
 };
 
 struct apn_item_ring {

@@ -216,7 +216,7 @@ static void make_plan(struct apn_lane *lane, struct plan *plan, uint64_t now)
     }
     plan_pages(lane, plan, room);
     if (plan->wire_bytes < room && !lane->queue.count && !lane->replay.count) {
-        apn_window_idle(&s->window, s->in_flight_bytes + s->reserved_bytes + plan->wire_bytes);
+        apn_window_idle(&s->window);
     }
     s->reserved_bytes += plan->wire_bytes;
 }
@@ -363,8 +363,9 @@ static void account(struct apn_lane *lane, uint64_t now)
             continue;
         }
         item = apn_item_push(&lane->inflight); /* plan_full() kept the room */
-        apn_window_mark(&s->window, s->in_flight_bytes, now, &item->mark);
+        apn_window_posted(&s->window, s->in_flight_bytes, now);
         item->msg = *msg;
+        item->posted_ns = now;
         lane->posted_bytes += wire_bytes(msg);
         item->end_bytes = lane->posted_bytes;
         s->in_flight_bytes += wire_bytes(msg);
@@ -461,7 +462,7 @@ int apn_sender_applied(struct apn_lane *lane, uint64_t applied_bytes, uint64_t h
 {
     struct apn_session *s = lane->session;
     uint64_t delta = applied_bytes - lane->applied_bytes;
-    struct apn_window_mark mark;
+    uint64_t posted_ns = 0;
     bool any = false;
 
     if (applied_bytes < lane->applied_bytes || applied_bytes > lane->posted_bytes) {
@@ -473,7 +474,7 @@ int apn_sender_applied(struct apn_lane *lane, uint64_t applied_bytes, uint64_t h
         if (item->end_bytes > applied_bytes) {
             break;
         }
-        mark = item->mark;
+        posted_ns = item->posted_ns;
         any = true;
         item_applied(lane, &item->msg);
         apn_item_pop(&lane->inflight);
@@ -484,7 +485,7 @@ int apn_sender_applied(struct apn_lane *lane, uint64_t applied_bytes, uint64_t h
         s->in_flight_bytes -= delta;
     }
     if (any && !lane->lost) {
-        apn_window_applied(&s->window, delta, &mark, hold_ns, s->in_flight_bytes, now);
+        apn_window_applied(&s->window, delta, posted_ns, hold_ns, now);
         lane->rtt_ns = s->window.rtt_last_ns;
     }
     if (any) {

@@ -44,72 +44,48 @@ void apn_window_init(struct apn_window *w, uint64_t fixed_bytes, uint64_t now_ns
     memset(w, 0, sizeof(*w));
     w->fixed_bytes = fixed_bytes;
     w->limit_bytes = APN_WINDOW_FIRST;
-    w->delivered_ns = now_ns;
     w->startup = true;
     w->probe_next_ns = now_ns + APN_WINDOW_PROBE_NS;
     update_limit(w);
 }
 
-void apn_window_reset_path(struct apn_window *w, uint64_t now_ns)
+static void begin_round(struct apn_window *w, uint64_t now_ns)
 {
-    memset(w->round_rate, 0, sizeof(w->round_rate));
-    w->full_rate = 0;
-    w->full_rounds = 0;
-    w->startup = true;
-    w->limit_bytes = APN_WINDOW_FIRST;
-    w->delivered_ns = now_ns;
-    w->app_limited_until = 0;
-    w->probe_end_ns = 0;
-    w->round_end_bytes = w->delivered_bytes;
-    update_limit(w);
+    w->round_start_ns = now_ns;
+    w->round_start_bytes = w->delivered_bytes;
+    w->round_idle = false;
 }
 
-void apn_window_mark(struct apn_window *w, uint64_t in_flight_bytes, uint64_t now_ns, struct apn_window_mark *mark)
+void apn_window_posted(struct apn_window *w, uint64_t in_flight_bytes, uint64_t now_ns)
 {
     if (in_flight_bytes == 0) {
-        w->delivered_ns = now_ns; /* the pipe was empty: idle time is not the path's time */
-    }
-    mark->posted_ns = now_ns;
-    mark->delivered_bytes = w->delivered_bytes;
-    mark->delivered_ns = w->delivered_ns;
-    mark->app_limited = w->app_limited_until != 0;
-}
-
-void apn_window_idle(struct apn_window *w, uint64_t in_flight_bytes)
-{
-    uint64_t until = w->delivered_bytes + in_flight_bytes;
-
-    w->app_limited_until = until ? until : 1;
-}
-
-static void take_rate(struct apn_window *w, uint64_t rate, bool app_limited)
-{
-    uint64_t *slot = &w->round_rate[w->round % APN_WINDOW_ROUNDS];
-
-    /* an app-limited sample says what was offered, not what the path can do, unless it is a new best */
-    if (rate > *slot && (!app_limited || rate > apn_window_rate(w))) {
-        *slot = rate;
+        begin_round(w, now_ns); /* the pipe was empty: idle time is not the path's time */
     }
 }
 
-static void end_round(struct apn_window *w, bool app_limited, uint64_t in_flight_bytes)
+void apn_window_idle(struct apn_window *w)
 {
-    uint64_t rate = apn_window_rate(w);
+    w->round_idle = true;
+}
 
-    w->round_end_bytes = w->delivered_bytes + in_flight_bytes;
-    if (w->startup && !app_limited) {
-        if (rate >= w->full_rate + w->full_rate / 4) {
-            w->full_rate = rate;
-            w->full_rounds = 0;
-        } else if (++w->full_rounds >= 3) {
-            w->startup = false;
-        }
+static void end_round(struct apn_window *w, uint64_t now_ns)
+{
+    uint64_t rate = rate_of(w->delivered_bytes - w->round_start_bytes, now_ns - w->round_start_ns);
+    uint64_t best = apn_window_rate(w);
+
+    if (w->round_idle && rate <= best) {
+        return;
     }
-    if (app_limited) {
-        return; /* remembered rates do not age while there is nothing to measure */
+    w->round_rate[++w->round % APN_WINDOW_ROUNDS] = rate;
+    if (!w->startup || w->round_idle) {
+        return;
     }
-    w->round++;
-    w->round_rate[w->round % APN_WINDOW_ROUNDS] = 0;
+    if (rate >= w->full_rate + w->full_rate / 4) {
+        w->full_rate = rate;
+        w->full_rounds = 0;
+    } else if (++w->full_rounds >= 3) {
+        w->startup = false;
+    }
 }
 
 static void take_rtt(struct apn_window *w, uint64_t rtt_ns, uint64_t now_ns)
@@ -135,26 +111,17 @@ static void take_rtt(struct apn_window *w, uint64_t rtt_ns, uint64_t now_ns)
     }
 }
 
-void apn_window_applied(struct apn_window *w, uint64_t bytes, const struct apn_window_mark *mark, uint64_t hold_ns,
-                        uint64_t in_flight_bytes, uint64_t now_ns)
+void apn_window_applied(struct apn_window *w, uint64_t bytes, uint64_t posted_ns, uint64_t hold_ns, uint64_t now_ns)
 {
-    uint64_t rtt = now_ns - mark->posted_ns;
-    uint64_t elapsed;
+    uint64_t rtt = now_ns - posted_ns;
+    uint64_t round_ns;
 
     w->delivered_bytes += bytes;
-    w->delivered_ns = now_ns;
-    if (w->app_limited_until && w->delivered_bytes > w->app_limited_until) {
-        w->app_limited_until = 0;
-    }
-    rtt = rtt > hold_ns ? rtt - hold_ns : rtt;
-    take_rtt(w, rtt, now_ns);
-    /* a sample shorter than the path's round trip is an artefact of reports that arrive in bunches */
-    elapsed = now_ns - mark->delivered_ns;
-    if (elapsed >= w->rtt_min_ns && elapsed) {
-        take_rate(w, rate_of(w->delivered_bytes - mark->delivered_bytes, elapsed), mark->app_limited);
-    }
-    if (mark->delivered_bytes >= w->round_end_bytes || w->delivered_bytes >= w->round_end_bytes + w->limit_bytes) {
-        end_round(w, mark->app_limited, in_flight_bytes);
+    take_rtt(w, rtt > hold_ns ? rtt - hold_ns : rtt, now_ns);
+    round_ns = w->rtt_min_ns > APN_WINDOW_ROUND_NS ? w->rtt_min_ns : APN_WINDOW_ROUND_NS;
+    if (now_ns - w->round_start_ns >= round_ns) {
+        end_round(w, now_ns);
+        begin_round(w, now_ns);
     }
     update_limit(w);
 }

@@ -84,7 +84,13 @@ int filter_post_next(struct filter_link *link, const struct apn_msg *msgs, unsig
 int filter_poll_next(struct filter_link *link, struct apn_event *events, unsigned max, int64_t timeout_ns)
 {
     if (link->next) {
-        return link->next->backend->ops->poll(link->next, events, max, timeout_ns);
+        int n = link->next->backend->ops->poll(link->next, events, max, timeout_ns);
+
+        if (n > 0 && events[n - 1].type == APN_EVENT_DOWN) {
+            link->down = events[n - 1].error;
+            link->down_told = true;
+        }
+        return n;
     }
     if (link->down_told || !max) {
         return 0;

@@ -10,7 +10,7 @@
 
 struct filter;
 
-/* A link around a link. @next is NULL once the filter has killed or never opened it; then @down is its last word. */
+/* A link around a link. @next is NULL once the filter has killed or never opened it; @down is the last word of either. */
 struct filter_link {
     struct apn_link base;
     struct filter *filter;

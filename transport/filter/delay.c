@@ -71,7 +71,7 @@ static int delay_post(struct filter_link *base, const struct apn_msg *msgs, unsi
     struct delay_link *link = (struct delay_link *)base;
     uint64_t due_ns = filter_now(base->filter) + ((struct delay *)base->filter)->delay_ns;
 
-    if (!base->next) {
+    if (!base->next || base->down_told) {
         return base->down.code;
     }
     if (link->count + n > DELAY_QUEUE_MAX) {

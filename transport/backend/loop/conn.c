@@ -193,7 +193,6 @@ struct apn_loop_raw {
     struct apn_loop_world *world;
     struct conn *conn;
     unsigned side;
-    bool peer_closed;
 };
 
 static int raw_new(struct apn_loop_world *world, struct conn *conn, unsigned side, struct apn_loop_raw **out)
@@ -288,32 +287,39 @@ int apn_loop_raw_send(struct apn_loop_raw *raw, const void *bytes, size_t length
     return ret;
 }
 
-/* A message that does not fit into @length is cut short: a raw peer offers room for a whole one. */
+/* Plain bytes come as a stream; a message that does not fit into @length is cut short. */
+static long raw_take(struct apn_loop_raw *raw, struct parcel *parcel, uint8_t *bytes, size_t length)
+{
+    size_t header = parcel->kind == PARCEL_MSG ? APN_WIRE_HEADER_BYTES : 0;
+    size_t all = header + parcel->content_bytes - parcel->content_read;
+
+    all = all < length ? all : length;
+    memcpy(bytes, parcel->header, header < all ? header : all);
+    if (all > header) {
+        memcpy(bytes + header, parcel->content + parcel->content_read, all - header);
+    }
+    parcel->content_read += (uint32_t)all;
+    if (header || parcel->content_read == parcel->content_bytes) {
+        free(apn_loop_pop(raw->world, raw->conn, raw->side));
+    }
+    return (long)all;
+}
+
 long apn_loop_raw_recv(struct apn_loop_raw *raw, void *bytes, size_t length)
 {
     struct parcel *parcel;
     long ret = -EAGAIN;
 
     pthread_mutex_lock(&raw->world->lock);
-    parcel = apn_loop_pop(raw->world, raw->conn, raw->side);
+    parcel = apn_loop_peek(raw->world, raw->conn, raw->side);
     if (apn_loop_conn_dead(raw->world, raw->conn)) {
         ret = -ECONNRESET;
-    } else if (raw->peer_closed || (parcel && parcel->kind == PARCEL_FIN)) {
-        raw->peer_closed = true;
-        ret = 0;
+    } else if (parcel && parcel->kind == PARCEL_FIN) {
+        ret = 0; /* stays, so that every later call says so too */
     } else if (parcel) {
-        size_t header = parcel->kind == PARCEL_MSG ? APN_WIRE_HEADER_BYTES : 0;
-        size_t all = header + parcel->content_bytes;
-
-        all = all < length ? all : length;
-        memcpy(bytes, parcel->header, header < all ? header : all);
-        if (all > header) {
-            memcpy((uint8_t *)bytes + header, parcel->content, all - header);
-        }
-        ret = (long)all;
+        ret = raw_take(raw, parcel, bytes, length);
     }
     pthread_mutex_unlock(&raw->world->lock);
-    free(parcel);
     return ret;
 }
 

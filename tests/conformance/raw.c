@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* raw.c - peers that send what they like: a plain socket, or a raw connection of the loop world (see harness.h) */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "conformance/harness.h"
+
+static struct sockaddr_in loopback(uint16_t port)
+{
+    return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
+void conf_raw_connect(struct conf_rig *rig, struct conf_raw *raw)
+{
+    struct sockaddr_in address = loopback(rig->port);
+    char port[8];
+
+    *raw = (struct conf_raw){.fd = -1};
+    if (rig->world) {
+        snprintf(port, sizeof(port), "%u", rig->port);
+        assert_int_equal(apn_loop_raw_connect(rig->world, port, &raw->loop), 0);
+        return;
+    }
+    raw->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(raw->fd >= 0);
+    assert_int_equal(connect(raw->fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(fcntl(raw->fd, F_SETFL, O_NONBLOCK), 0);
+}
+
+uint16_t conf_raw_server(struct conf_rig *rig, int *fd)
+{
+    struct sockaddr_in address = loopback(0);
+    socklen_t length = sizeof(address);
+    uint16_t port;
+
+    if (rig->world) {
+        assert_int_equal(apn_loop_raw_listen(rig->world, &port), 0);
+        *fd = port;
+        return port;
+    }
+    *fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_true(*fd >= 0);
+    assert_int_equal(bind(*fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(*fd, 8), 0);
+    assert_int_equal(getsockname(*fd, (struct sockaddr *)&address, &length), 0);
+    return ntohs(address.sin_port);
+}
+
+void conf_raw_accept(struct conf_rig *rig, int server, struct conf_raw *raw)
+{
+    *raw = (struct conf_raw){.fd = -1};
+    for (int i = 0; i < 2000; i++) {
+        if (rig->world) {
+            if (!apn_loop_raw_accept(rig->world, (uint16_t)server, &raw->loop)) {
+                return;
+            }
+        } else {
+            raw->fd = accept4(server, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+            if (raw->fd >= 0) {
+                return;
+            }
+        }
+        conf_idle(rig, 1);
+    }
+    fail_msg("nobody connected");
+}
+
+void conf_raw_send(struct conf_rig *rig, struct conf_raw *raw, const void *bytes, size_t length)
+{
+    if (raw->loop) {
+        apn_loop_raw_send(raw->loop, bytes, length); /* the peer may have hung up: that is its right */
+        return;
+    }
+    for (int i = 0; i < 2000 && length; i++) {
+        ssize_t n = send(raw->fd, bytes, length, MSG_NOSIGNAL);
+
+        if (n < 0 && errno != EAGAIN) {
+            return;
+        }
+        if (n > 0) {
+            bytes = (const char *)bytes + n;
+            length -= (size_t)n;
+        } else {
+            conf_idle(rig, 1);
+        }
+    }
+}
+
+size_t conf_raw_recv(struct conf_rig *rig, struct conf_raw *raw, void *bytes, size_t room)
+{
+    for (int i = 0; i < 5000; i++) {
+        long n = raw->loop ? apn_loop_raw_recv(raw->loop, bytes, room) : recv(raw->fd, bytes, room, 0);
+        bool again = raw->loop ? n == -EAGAIN : n < 0 && errno == EAGAIN;
+
+        if (!again) {
+            return n > 0 ? (size_t)n : 0;
+        }
+        conf_idle(rig, 1);
+    }
+    fail_msg("the peer neither answers nor hangs up");
+    return 0;
+}
+
+void conf_raw_close(struct conf_raw *raw)
+{
+    apn_loop_raw_close(raw->loop);
+    if (raw->fd >= 0) {
+        close(raw->fd);
+    }
+    *raw = (struct conf_raw){.fd = -1};
+}
+
+static void flush(struct conf_rig *rig, struct conf_raw *raw, struct apn_handshake *hs)
+{
+    const uint8_t *bytes;
+    size_t n;
+
+    while ((n = apn_handshake_output(hs, &bytes)) > 0) {
+        conf_raw_send(rig, raw, bytes, n);
+        apn_handshake_sent(hs, n);
+    }
+}
+
+void conf_raw_up(struct conf_rig *rig, struct conf_raw *raw, unsigned lane)
+{
+    static const uint8_t nonce[32] = {1, 2, 3};
+    struct apn_hello hello = {.lane = (uint16_t)lane, .lanes = CONF_LANES, .generation = 1, .timeout_ms = 8000};
+    struct apn_handshake hs;
+    uint8_t bytes[APN_WIRE_HS_MAX];
+
+    memset(hello.session_id, 0x5a, sizeof(hello.session_id));
+    conf_raw_connect(rig, raw);
+    apn_handshake_client_init(&hs, &hello, rig->options.source_secret,
+                              rig->options.source_secret ? strlen(rig->options.source_secret) : 0, nonce);
+    flush(rig, raw, &hs);
+    while (hs.step == APN_HS_STEP_MORE) {
+        size_t n = conf_raw_recv(rig, raw, bytes, apn_handshake_wants(&hs));
+
+        assert_int_not_equal(n, 0);
+        apn_handshake_input(&hs, bytes, n);
+        flush(rig, raw, &hs);
+    }
+    assert_int_equal(hs.step, APN_HS_STEP_DONE);
+    conf_accept(rig, lane);
+}

@@ -5,34 +5,17 @@
 #ifndef AGENT_CLI_CONFIG_H
 #define AGENT_CLI_CONFIG_H
 
-#include "grid/series.h"
+#include "grid/source.h"
 #include "store/store.h"
 #include "support/yaml.h"
 
 #define AGENT_CONFIG_SOURCES_MAX 64
 
-enum agent_source_kind { AGENT_SOURCE_FILE, AGENT_SOURCE_DIRECTORY, AGENT_SOURCE_URL,
-                         AGENT_SOURCE_HOST_POWER, AGENT_SOURCE_BATTERY };
-
-/** struct agent_source_config - one member of `sources:`; texts are borrowed from root */
-struct agent_source_config {
-    enum agent_source_kind kind;
-    const char *name;     /* unique */
-    const char *location; /* path, directory, URL or device */
-    const char *format;   /* adapter name, NULL = recognise */
-    const char *place;    /* host or battery name, "" otherwise */
-    enum agent_area area;
-    double poll_s;        /* URL, host, battery: how often */
-    double stale_s;       /* older than this is STALE; 0 = never */
-    double idle_w;        /* host power model: power at rest */
-    double busy_w;        /* host power model: power with all CPUs busy */
-};
-
-/** struct agent_config - sections that belong to other folders are read by them from @root with
- * the agent_yaml_ getters; the section names `sites`, `groups`, `forecast`, `plan` and `simulate`
- * are reserved for them. */
+/** struct agent_config - texts are borrowed from @root
+ * Sections that belong to other folders are read by them from @root with the agent_yaml_ getters;
+ * the section names sites, groups, forecast, plan and simulate are reserved for them. */
 struct agent_config {
-    struct agent_yaml *root;
+    struct agent_yaml *root; /* NULL when there is no file */
     const char *store_path;
     struct agent_retention retention;
     size_t source_count;

@@ -8,6 +8,7 @@
 #define AGENT_STORE_STORE_H
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "grid/series.h"
 
@@ -40,24 +41,35 @@ struct agent_query {
 };
 
 /** agent_store_series() - the points of a query as one ascending series
+ * A point that overlaps the one before it (readings of unequal length) is left out.
  * @series: uninitialised; the caller's on success (agent_series_done). Return: points or -errno. */
 int agent_store_series(struct agent_store *store, const struct agent_query *query,
                        struct agent_series *series, struct agent_error *error);
 
+/** agent_store_provenance() - which batches the answer to @query comes from
+ * @out: new reference to an array of {"batch": id}, ascending. Return: their number or -errno. */
+int agent_store_provenance(struct agent_store *store, const struct agent_query *query,
+                           json_t **out, struct agent_error *error);
+
 /* Documents: forecasts, plans and what explains them, as JSON with provenance. */
-enum agent_document { AGENT_DOCUMENT_FORECAST, AGENT_DOCUMENT_PLAN, AGENT_DOCUMENT_INSTANCE,
-                      AGENT_DOCUMENT_ACTION, AGENT_DOCUMENT_COUNT };
+enum agent_document {
+    AGENT_DOCUMENT_FORECAST,
+    AGENT_DOCUMENT_PLAN,
+    AGENT_DOCUMENT_INSTANCE,
+    AGENT_DOCUMENT_ACTION,
+    AGENT_DOCUMENT_COUNT
+};
 
 /** agent_store_put_document() - keep one document
  * @made_s: when it was made. @about: what it is about (a series name, a plan day), up to 127 bytes
- * @inputs: ids of the batches and documents it was made from (a JSON array), may be NULL
+ * @inputs: what it was made from, an array of {"batch": id} and {"document": id}; may be NULL
  * Return: its id (1..) or -errno. */
 int64_t agent_store_put_document(struct agent_store *store, enum agent_document kind,
                                  int64_t made_s, const char *about, const json_t *document,
                                  const json_t *inputs, struct agent_error *error);
 
 /** agent_store_latest_document() - newest document of @kind and @about made at or before @as_of_s
- * @as_of_s: 0 = now matter when. @out: new reference. Return: its id, or -ENOENT, or -errno. */
+ * @as_of_s: 0 = no matter when. @out: new reference. Return: its id, or -ENOENT, or -errno. */
 int64_t agent_store_latest_document(struct agent_store *store, enum agent_document kind,
                                     const char *about, int64_t as_of_s, json_t **out,
                                     struct agent_error *error);
@@ -70,7 +82,7 @@ struct agent_retention {
     int plans_days;
 };
 
-/** agent_store_retain() - delete what is older than the rules at @now_s
+/** agent_store_retain() - delete what is older than the rules at @now_s, in one transaction
  * Return: rows deleted, or -errno. */
 int64_t agent_store_retain(struct agent_store *store, const struct agent_retention *rules,
                            int64_t now_s, struct agent_error *error);

@@ -5,6 +5,8 @@
 #include <stddef.h>
 
 const struct agent_command *const agent_commands[] = {
+    &agent_cmd_signals,
+    &agent_cmd_store,
     &agent_cmd_completion,
     NULL,
 };

@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=sh
+# test.sh - './run test': every step writes lines 'ok NAME', 'not ok NAME: why', 'skip NAME: reason'
+# Owner: ./run.   Results: $APN_OUT/test/results.tap, one log per step beside it.
+# A step that breaks without such a line counts as one failure under its own name.
+
+TEST_STEPS='checks unit sanitizers fuzz package integration qtest'
+FUZZ_SECONDS_SHORT=15
+FUZZ_SECONDS_FULL=600
+# QEMU's own cases: one each of precopy, multifd, cancel and postcopy over the ways in
+QTEST_CASES='/x86_64/migration/precopy/unix/plain
+/x86_64/migration/precopy/tcp/plain
+/x86_64/migration/precopy/file
+/x86_64/migration/multifd/tcp/uri/plain/none
+/x86_64/migration/multifd/tcp/plain/cancel
+/x86_64/migration/postcopy/plain'
+QTEST_GROUPS='/x86_64/migration/precopy /x86_64/migration/multifd /x86_64/migration/postcopy'
+QTEST_CASE_SECONDS=180
+QTEST_GROUP_SECONDS=2400
+
+test_usage() {
+  cat <<HELP
+usage: ./run test [--full] [WHAT...]
+
+WHAT is any of
+  checks        shell scripts, include directions, licences
+  unit          unit, simulation, conformance, fault and platform tests (meson); also a suite's own name: sim,
+                conformance, ...
+  sanitizers    the same under ASan+UBSan and under TSan
+  fuzz          each fuzz target for $FUZZ_SECONDS_SHORT s ($FUZZ_SECONDS_FULL s with --full)
+  package       the Debian package is made and its contents work; with --full it is installed and removed
+  integration   two QEMUs: migrations, faults, hostile input; also one case by name
+  qtest         six cases of QEMU's own migration-test on both binaries; whole groups with --full
+Without WHAT: all of them. --full runs everything at full count (up to 90 minutes).
+Results: $APN_OUT/test/results.tap
+HELP
+}
+
+# record FILE - keep the result lines of a step's output
+record() {
+  grep -E '^(ok|not ok|skip) ' "$1" >>"$test_dir/results.tap" || true
+}
+
+record_line() {
+  printf '%s\n' "$*" >>"$test_dir/results.tap"
+}
+
+# run_meson PREFIX BUILD ARGS... - meson's tests of BUILD, each result line with PREFIX
+run_meson() {
+  meson_prefix=$1
+  meson_dir=$2
+  shift 2
+  meson_log=$meson_dir/meson-logs/testlog.json
+  rm -f "$meson_log"
+  meson_rc=0
+  # without address randomisation: ThreadSanitizer's memory map needs it on newer kernels
+  step "meson test $(basename "$meson_dir")" "$test_dir/meson-$(basename "$meson_dir").log" \
+    setarch -R meson test -C "$meson_dir" --no-rebuild --num-processes "$APN_JOBS" "$@" || meson_rc=$?
+  if [ -s "$meson_log" ]; then
+    python3 "$APN_TOP/tools/lib/meson-results.py" "$meson_log" "$meson_prefix" >"$test_dir/meson.lines"
+    record "$test_dir/meson.lines"
+  elif [ "$meson_rc" -ne 0 ]; then
+    record_line "not ok ${meson_prefix}meson: meson test exited $meson_rc without results"
+  fi
+}
+
+step_checks() {
+  for script in "$APN_TOP"/run "$APN_TOP"/.ci/run "$APN_TOP"/tools/lib/*.sh "$APN_TOP"/tools/run.d/*.sh \
+    "$APN_TOP"/qemu-patches/fetch-source "$APN_TOP"/qemu-patches/build-qemu "$APN_TOP"/bench/guest/build-initrd \
+    "$APN_TOP"/bench/guest/init "$APN_TOP"/tools/checks/*; do
+    name=shellcheck${script#"$APN_TOP"}
+    if head -n 1 "$script" | grep -q python; then
+      continue
+    elif (cd "$APN_TOP" && shellcheck -x "$script") >"$test_dir/shellcheck.log" 2>&1; then
+      record_line "ok $name"
+    else
+      record_line "not ok $name: $(grep -m 1 -o 'SC[0-9]*.*' "$test_dir/shellcheck.log")"
+      cat "$test_dir/shellcheck.log" >&2
+    fi
+  done
+  for check in "$APN_TOP"/tools/checks/*; do
+    name=check-$(basename "$check")
+    if "$check" >"$test_dir/$name.log" 2>&1; then
+      record_line "ok $name"
+    else
+      cat "$test_dir/$name.log" >&2
+      record_line "not ok $name: $(tail -n 1 "$test_dir/$name.log")"
+    fi
+  done
+}
+
+step_unit() {
+  run_meson '' "$APN_BUILD" "$@"
+}
+
+sanitized() {
+  (meson_setup "$APN_BUILD-$1" --buildtype=debugoptimized --werror -Db_sanitize="$2" -Db_lundef=false \
+    -Dtests=enabled -Dagent=enabled && meson_build "$APN_BUILD-$1") || {
+    record_line "not ok $1-build: see $APN_CACHE/log"
+    return 0
+  }
+  run_meson "$1/" "$APN_BUILD-$1" --timeout-multiplier 4 --no-suite path --no-suite guest --no-suite integration
+}
+
+step_sanitizers() {
+  export ASAN_OPTIONS=detect_leaks=1:halt_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+  export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+  sanitized asan address,undefined
+  sanitized tsan thread
+}
+
+# fuzz_one PROGRAM - run one libFuzzer target on a copy of its corpus
+fuzz_one() {
+  fuzz_name=$(basename "$1")
+  fuzz_short=$(printf '%s' "${fuzz_name#fuzz-}" | sed 's/^fuzz_//')
+  fuzz_seconds=$FUZZ_SECONDS_SHORT
+  [ -z "$test_full" ] || fuzz_seconds=$FUZZ_SECONDS_FULL
+  fuzz_work=$test_dir/fuzz/$fuzz_name
+  mkdir -p "$fuzz_work"
+  for corpus in "$APN_TOP/tests/fuzz/corpus/$fuzz_short" "$APN_TOP/tests/fuzz/corpus/$fuzz_name"; do
+    [ ! -d "$corpus" ] || set -- "$@" "$corpus"
+  done
+  fuzz_program=$1
+  shift
+  if step "fuzz $fuzz_short ${fuzz_seconds}s" "$test_dir/$fuzz_name.log" \
+    "$fuzz_program" -max_total_time="$fuzz_seconds" -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 \
+    -artifact_prefix="$fuzz_work/found-" "$fuzz_work" "$@"; then
+    record_line "ok fuzz-$fuzz_short"
+  else
+    record_line "not ok fuzz-$fuzz_short: finding kept in $fuzz_work, log $test_dir/$fuzz_name.log"
+  fi
+}
+
+step_fuzz() {
+  (CC=clang && export CC && meson_setup "$APN_BUILD-fuzz" --buildtype=debugoptimized -Dfuzz=true -Dtests=enabled \
+    -Dagent=disabled -Db_lundef=false && meson_build "$APN_BUILD-fuzz") || {
+    record_line "not ok fuzz-build: see $APN_CACHE/log"
+    return 0
+  }
+  fuzz_found=
+  for program in "$APN_BUILD-fuzz"/tests/fuzz/fuzz*; do
+    if [ -f "$program" ] && [ -x "$program" ]; then
+      fuzz_found=yes
+      fuzz_one "$program"
+    fi
+  done
+  [ -n "$fuzz_found" ] || record_line "not ok fuzz: the build made no tests/fuzz/fuzz* program"
+}
+
+step_package() {
+  package_test "$test_dir" "$test_full"
+}
+
+step_integration() {
+  runner=$APN_TOP/tests/integration/run-all
+  if ! [ -x "$runner" ]; then
+    record_line "not ok integration: $runner is missing"
+    return 0
+  fi
+  integration_rc=0
+  "$runner" ${test_full:+--full} "$@" </dev/null 2>"$test_dir/integration.err" | tee "$test_dir/integration.log" |
+    sed -un '/^\(ok\|not ok\|skip\) /s/^/  /p' >&2 || integration_rc=$?
+  record "$test_dir/integration.log"
+  if ! grep -qE '^(ok|not ok|skip) ' "$test_dir/integration.log"; then
+    tail -n 20 "$test_dir/integration.err" >&2
+    record_line "not ok integration: tests/integration/run-all printed no result (exit $integration_rc)"
+  fi
+}
+
+# qtest_run SIDE QEMU CASE SECONDS - one case or group of QEMU's migration-test; its lines into a file
+qtest_run() {
+  qtest_lines=$test_dir/qtest-$1.lines
+  qtest_out=$test_dir/qtest-$1.log
+  qtest_rc=0
+  (cd "$(dirname "$2")" && QTEST_QEMU_BINARY=$2 QTEST_QEMU_IMG=$QEMU_IMG \
+    timeout -k 10 "$4" "$MIGRATION_TEST" ${test_full:+--full} --tap -k -p "$3") </dev/null >"$qtest_out" 2>&1 || qtest_rc=$?
+  sed -n "s|^ok [0-9]* \(/[^ ]*\) # SKIP \(.*\)|skip qtest-$1\1: \2|p; t
+    s|^ok [0-9]* \(/[^ ]*\).*|ok qtest-$1\1|p
+    s|^not ok [0-9]* \(/[^ ]*\).*|not ok qtest-$1\1: see $qtest_out|p" "$qtest_out" >>"$qtest_lines"
+  if [ "$qtest_rc" -ne 0 ] || ! grep -q '^ok ' "$qtest_out"; then
+    cp "$qtest_out" "$qtest_out.failed"
+    printf 'not ok qtest-%s%s: exit %s, see %s.failed\n' "$1" "$3" "$qtest_rc" "$qtest_out" >>"$qtest_lines"
+  fi
+}
+
+# qtest_side SIDE QEMU - all wanted cases on one binary, one after another
+qtest_side() {
+  rm -f "$test_dir/qtest-$1.lines"
+  if [ -n "$test_full" ]; then
+    for group in $QTEST_GROUPS; do
+      qtest_run "$1" "$2" "$group" "$QTEST_GROUP_SECONDS"
+    done
+  else
+    for case in $QTEST_CASES; do
+      qtest_run "$1" "$2" "$case" "$QTEST_CASE_SECONDS"
+    done
+  fi
+}
+
+# qtest_both - both binaries at once: each case keeps about one processor busy
+qtest_both() {
+  qtest_side stock "$QEMU_STOCK" &
+  qtest_stock=$!
+  if [ -n "${QEMU_APN:-}" ]; then
+    qtest_side apn "$QEMU_APN"
+  fi
+  wait "$qtest_stock"
+}
+
+step_qtest() {
+  step "QEMU's migration-test" "$test_dir/qtest.log" qtest_both || true
+  for side in stock apn; do
+    [ ! -f "$test_dir/qtest-$side.lines" ] || record "$test_dir/qtest-$side.lines"
+  done
+  [ -n "${QEMU_APN:-}" ] || record_line "not ok qtest-apn: qemu-patches/series is empty, there is no patched QEMU"
+}
+
+# run_step NAME ARGS... - one step with its wall time; a step without any result line is a failure
+run_step() {
+  step_name=$1
+  shift
+  say ""
+  say "== $step_name $*"
+  lines_before=$(wc -l <"$test_dir/results.tap")
+  time_before=$(now_s)
+  "step_$step_name" "$@"
+  if [ "$(wc -l <"$test_dir/results.tap")" -eq "$lines_before" ]; then
+    record_line "not ok $step_name: no test ran"
+  fi
+  printf '  %-14s %8s\n' "$step_name${1:+ $1}" "$(fmt_s $(($(now_s) - time_before)))" >>"$test_dir/times"
+}
+
+# is_suite NAME - does the build know a meson suite of this name?
+is_suite() {
+  meson introspect --tests "$APN_BUILD" 2>/dev/null | grep -qE "\"suite\": \[[^]]*\"(apn-migrate:)?$1\""
+}
+
+# run_named NAME - a step, a meson suite, or one integration case
+run_named() {
+  case " $TEST_STEPS " in
+  *" $1 "*) run_step "$1" ;;
+  *)
+    if is_suite "$1"; then
+      run_step unit --suite "$1"
+    else
+      run_step integration "$1"
+    fi
+    ;;
+  esac
+}
+
+# summary - failures and skips with their reasons, times, and the one line that counts
+summary() {
+  passed=$(grep -c '^ok ' "$test_dir/results.tap" || true)
+  failed=$(grep -c '^not ok ' "$test_dir/results.tap" || true)
+  skipped=$(grep -c '^skip ' "$test_dir/results.tap" || true)
+  say ""
+  grep -E '^(not ok|skip) ' "$test_dir/results.tap" >&2 || true
+  say "wall times (the build comes first):"
+  cat "$test_dir/times" >&2
+  say "results: $test_dir/results.tap"
+  printf '%s passed, %s failed, %s skipped\n' "$passed" "$failed" "$skipped"
+  [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+}
+
+cmd_test() {
+  test_full=
+  test_what=
+  for word in "$@"; do
+    case $word in
+    --full) test_full=yes ;;
+    -h | --help) test_usage; return 0 ;;
+    -*) test_usage >&2; die "unknown option '$word'" ;;
+    *[!A-Za-z0-9_.-]*) die "'$word' is not the name of a test" ;;
+    *) test_what="$test_what $word" ;;
+    esac
+  done
+  test_dir=$APN_OUT/test
+  mkdir -p "$test_dir" 2>/dev/null || die "$test_dir cannot be made; set APN_OUT to a writable directory"
+  : >"$test_dir/results.tap"
+  : >"$test_dir/times"
+  test_start=$(now_s)
+  load_env
+  printf '  %-14s %8s\n' build "$(fmt_s $(($(now_s) - test_start)))" >>"$test_dir/times"
+  for name in ${test_what:-$TEST_STEPS}; do
+    run_named "$name"
+  done
+  printf '  %-14s %8s\n' total "$(fmt_s $(($(now_s) - test_start)))" >>"$test_dir/times"
+  summary
+}

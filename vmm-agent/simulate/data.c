@@ -296,9 +296,14 @@ int agent_sim_data_files(const char *directory, int64_t first_slot, size_t slots
 
 /* From a synthetic year ---------------------------------------------------------------------- */
 
-static int copy_area(const struct agent_synth *synth, size_t from, enum agent_area area,
+/* Half hours of @area that both have, from @synth to @data. */
+static int copy_area(const struct agent_synth *synth, enum agent_area area,
                      struct agent_sim_data *data)
 {
+    int64_t first = synth->first_slot > data->first_slot ? synth->first_slot : data->first_slot;
+    int64_t synth_end = synth->first_slot + (int64_t)synth->slots;
+    int64_t data_end = data->first_slot + (int64_t)data->slots;
+    int64_t end = synth_end < data_end ? synth_end : data_end;
     double *value[SIM_SIGNALS];
 
     for (int signal = 0; signal < SIM_SIGNALS; signal++) {
@@ -308,41 +313,57 @@ static int copy_area(const struct agent_synth *synth, size_t from, enum agent_ar
             return -ENOMEM;
         }
     }
-    for (size_t i = 0; i < data->slots; i++) {
+    for (int64_t slot = first; slot < end; slot++) {
+        size_t from = (size_t)(slot - synth->first_slot);
+        size_t to = (size_t)(slot - data->first_slot);
         double mw[AGENT_TOTAL + 1] = {0};
         for (int q = AGENT_DEMAND; q <= AGENT_TOTAL; q++) {
-            mw[q] = synth->mw[area][q][from + i];
+            mw[q] = synth->mw[area][q][from];
         }
-        value[SIM_PV][i] = fmax(mw[AGENT_PV], 0.0) + mw[AGENT_PV_CURTAILED];
-        value[SIM_WIND][i] = mw[AGENT_WIND] + mw[AGENT_WIND_CURTAILED];
-        value[SIM_CURTAILED][i] = mw[AGENT_PV_CURTAILED] + mw[AGENT_WIND_CURTAILED];
-        value[SIM_DEMAND][i] = mw[AGENT_DEMAND];
-        value[SIM_CARBON][i] = agent_sim_carbon(mw);
-        value[SIM_OUTLOOK_DEMAND][i] = synth->outlook_demand[area][from + i];
-        value[SIM_OUTLOOK_WIND_PV][i] = synth->outlook_wind_pv[area][from + i];
+        value[SIM_PV][to] = fmax(mw[AGENT_PV], 0.0) + mw[AGENT_PV_CURTAILED];
+        value[SIM_WIND][to] = mw[AGENT_WIND] + mw[AGENT_WIND_CURTAILED];
+        value[SIM_CURTAILED][to] = mw[AGENT_PV_CURTAILED] + mw[AGENT_WIND_CURTAILED];
+        value[SIM_DEMAND][to] = mw[AGENT_DEMAND];
+        value[SIM_CARBON][to] = agent_sim_carbon(mw);
+        value[SIM_OUTLOOK_DEMAND][to] = synth->outlook_demand[area][from];
+        value[SIM_OUTLOOK_WIND_PV][to] = synth->outlook_wind_pv[area][from];
         if (value[SIM_PRICE] != NULL) {
-            value[SIM_PRICE][i] = synth->price[area][from + i];
+            value[SIM_PRICE][to] = synth->price[area][from];
         }
     }
     return 0;
 }
 
-int agent_sim_data_synth(const struct agent_synth *synth, int64_t first_slot, size_t slots,
+static int copy_year(int fiscal_year, uint64_t seed, struct agent_sim_data *data,
+                     struct agent_error *error)
+{
+    struct agent_synth synth;
+    int result = agent_synth_make(fiscal_year, seed, &synth, error);
+
+    for (int area = 1; area < AGENT_AREA_COUNT && result == 0; area++) {
+        result = copy_area(&synth, (enum agent_area)area, data);
+    }
+    agent_synth_done(&synth);
+    return result;
+}
+
+uint64_t agent_sim_synth_seed(uint64_t seed, int fiscal_year)
+{
+    return seed + 1000003u * (uint64_t)(fiscal_year - 2000);
+}
+
+int agent_sim_data_synth(uint64_t seed, int64_t first_slot, size_t slots,
                          struct agent_sim_data *data, struct agent_error *error)
 {
+    int first = agent_fiscal_year(agent_date_of(agent_slot_start(first_slot)));
+    int last = agent_fiscal_year(agent_date_of(agent_slot_start(first_slot + (int64_t)slots - 1)));
     int result = 0;
 
     memset(data, 0, sizeof(*data));
     data->first_slot = first_slot;
     data->slots = slots;
-    if (first_slot < synth->first_slot ||
-        first_slot + (int64_t)slots > synth->first_slot + (int64_t)synth->slots) {
-        return agent_error_set(error, EINVAL, "the synthetic year %d does not cover these days",
-                               synth->fiscal_year);
-    }
-    for (int area = 1; area < AGENT_AREA_COUNT && result == 0; area++) {
-        result =
-            copy_area(synth, (size_t)(first_slot - synth->first_slot), (enum agent_area)area, data);
+    for (int year = first; year <= last && result == 0; year++) {
+        result = copy_year(year, agent_sim_synth_seed(seed, year), data, error);
     }
     if (result != 0) {
         agent_sim_data_done(data);

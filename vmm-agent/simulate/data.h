@@ -44,9 +44,13 @@ const char *agent_sim_signal_name(enum agent_sim_signal signal);
 int agent_sim_data_files(const char *directory, int64_t first_slot, size_t slots, int64_t now_s,
                          struct agent_sim_data *data, struct agent_error *error);
 
-/** agent_sim_data_synth() - the same from a synthetic year; both must cover the slots */
-int agent_sim_data_synth(const struct agent_synth *synth, int64_t first_slot, size_t slots,
+/** agent_sim_data_synth() - the same from the synthetic years of @seed that the slots touch
+ * Return: 0 (caller: _done), -EINVAL (outside the years that can be made), -ENOMEM. */
+int agent_sim_data_synth(uint64_t seed, int64_t first_slot, size_t slots,
                          struct agent_sim_data *data, struct agent_error *error);
+
+/** agent_sim_synth_seed() - seed of one fiscal year's weather: every year has its own */
+uint64_t agent_sim_synth_seed(uint64_t seed, int fiscal_year);
 
 /** agent_sim_data_at() - NAN when not known */
 double agent_sim_data_at(const struct agent_sim_data *data, enum agent_area area,

@@ -458,6 +458,20 @@ static void item_applied(struct apn_lane *lane, const struct apn_msg *msg)
     }
 }
 
+/* the window is the session's: room that this lane's report made may be what another lane sleeps for */
+static void wake_other_lanes(struct apn_lane *lane)
+{
+    struct apn_session *s = lane->session;
+
+    for (unsigned i = 0; i < s->lane_count; i++) {
+        struct apn_lane *other = &s->lane[i];
+
+        if (other != lane && other->idle && (other->queue.count || other->replay.count)) {
+            apn_session_wake_lane(other);
+        }
+    }
+}
+
 int apn_sender_applied(struct apn_lane *lane, uint64_t applied_bytes, uint64_t hold_ns, uint64_t now)
 {
     struct apn_session *s = lane->session;
@@ -489,6 +503,7 @@ int apn_sender_applied(struct apn_lane *lane, uint64_t applied_bytes, uint64_t h
         lane->rtt_ns = s->window.rtt_last_ns;
     }
     if (any) {
+        wake_other_lanes(lane);
         apn_session_fds_update(s);
         pthread_cond_broadcast(&s->changed);
     }

@@ -142,6 +142,7 @@ struct apn_session {
     struct apn_kept *kept;       /* L */
     uint64_t fence_next;         /* L  id of the next fence, from 1 */
     uint64_t fence_done;         /* L  every fence up to here is complete (destination) or applied by the peer (source) */
+    bool grant_pending;          /* L  destination: GRANT is here, what it stands behind is not */
     bool ready_received, grant_queued, grant_posted, grant_received, started_sent, started_applied, wont_sent, wont_applied,
         bye_received, bye_applied, last_words_applied; /* L */
     struct apn_stats total;      /* L  counters */

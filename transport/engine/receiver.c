@@ -75,6 +75,18 @@ static int handle_stream(struct apn_lane *lane, const struct apn_msg *msg, struc
     return 0;
 }
 
+/* The grant counts once everything it stands behind is here, pages of other lanes included: until then this end cannot start, and may
+ * still fail for good when the path is lost. */
+static int grant_if_complete(struct apn_session *s)
+{
+    if (!s->grant_pending || apn_stream_rx_readable(&s->rx) < s->rx.received - s->rx.consumed) {
+        return 0;
+    }
+    s->grant_pending = false;
+    s->grant_received = true;
+    return apn_state_event(s, APN_EV_GRANT, NULL);
+}
+
 static int handle_fence(struct apn_lane *lane, const struct apn_msg *msg, struct apn_error *err)
 {
     struct apn_session *s = lane->session;
@@ -97,7 +109,7 @@ static int handle_fence(struct apn_lane *lane, const struct apn_msg *msg, struct
         apn_session_fds_update(s);
         pthread_cond_broadcast(&s->changed);
     }
-    return 0;
+    return apn_state_over(s->state) ? 0 : grant_if_complete(s);
 }
 
 static int handle_regions_ok(struct apn_session *s, struct apn_error *err)
@@ -145,8 +157,8 @@ static int handle_verdicts(struct apn_lane *lane, const struct apn_msg *msg, str
         if (s->grant_received) {
             return 0;
         }
-        s->grant_received = true;
-        return apn_state_event(s, APN_EV_GRANT, NULL);
+        s->grant_pending = true;
+        return grant_if_complete(s);
     case APN_MSG_STARTED:
         return source ? apn_state_event(s, APN_EV_STARTED, NULL) : -EPROTO;
     case APN_MSG_WONT:

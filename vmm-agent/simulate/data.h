@@ -52,6 +52,13 @@ int agent_sim_data_synth(uint64_t seed, int64_t first_slot, size_t slots,
 /** agent_sim_synth_seed() - seed of one fiscal year's weather: every year has its own */
 uint64_t agent_sim_synth_seed(uint64_t seed, int fiscal_year);
 
+/** agent_sim_data_host() - put the own load of host @place (kW, from meters in @directory) where
+ * the demand of @area was; the area's other signals are dropped
+ * Return: 0, -ENOENT (no such host in any file), -errno of the directory, -ENOMEM. */
+int agent_sim_data_host(const char *directory, const char *place, int64_t now_s,
+                        enum agent_area area, struct agent_sim_data *data,
+                        struct agent_error *error);
+
 /** agent_sim_data_at() - NAN when not known */
 double agent_sim_data_at(const struct agent_sim_data *data, enum agent_area area,
                          enum agent_sim_signal signal, int64_t slot);

@@ -82,7 +82,7 @@ static void plans(struct agent_sim_result *result)
     const struct agent_sim_outcome *persistence = agent_sim_find(result, "plan:persistence");
     const struct agent_sim_outcome *chosen = agent_sim_find(result, "plan:chosen");
     const struct agent_sim_outcome *oracle = agent_sim_find(result, "oracle");
-    const char *unit = result->priced ? "JPY" : "kWh from the grid";
+    const char *unit = result->priced ? "JPY" : "JPY at a flat 10 JPY/kWh";
 
     if (chosen == NULL || best_static == NULL || persistence == NULL || oracle == NULL) {
         return;

@@ -233,8 +233,9 @@ static void vms(const struct agent_sim_report *report, json_t *root)
         json_pack("{s:i, s:i, s:f, s:s, s:s}", "count", report->request->vms, "groups",
                   report->request->groups, "load_kw", result->load_kw, "best_static_site",
                   agent_sim_label(report->request, result->best_static_site, label), "objective",
-                  result->priced ? "JPY incl. weighted carbon and moves"
-                                 : "kWh from the grid (no prices are known), plus moves"));
+                  result->priced
+                      ? "JPY incl. weighted carbon and moves"
+                      : "no prices are known: grid energy at a flat 10 JPY/kWh, plus moves"));
     json_object_set_new(root, "strategies", strategies);
     json_object_set_new(root, "regret_by_method", regrets);
     json_object_set_new(root, "forecasts", forecasts(report));

@@ -81,8 +81,9 @@ static void truth_of_day(struct run *run, size_t day)
             double carbon = agent_sim_data_at(run->data, area, SIM_CARBON, slot);
             run->truth.renewable_kw[s][i] =
                 run->request->sites[s].ratio > 0.0 ? scale(run, s) * pv : 0.0;
-            run->truth.price[s][i] =
-                run->result->priced ? agent_sim_data_at(run->data, area, SIM_PRICE, slot) : 1.0;
+            run->truth.price[s][i] = run->result->priced
+                                         ? agent_sim_data_at(run->data, area, SIM_PRICE, slot)
+                                         : AGENT_SIM_FLAT_JPY;
             run->truth.carbon[s][i] = isfinite(carbon) ? carbon : 0.0;
         }
     }

@@ -18,6 +18,7 @@
 #define AGENT_SIM_VERDICTS_MAX 64
 #define AGENT_SIM_FINDINGS_MAX 12
 #define AGENT_SIM_TRACE_DAYS   7
+#define AGENT_SIM_FLAT_JPY     10.0 /* per kWh everywhere, when some site has no price */
 
 /** struct agent_sim_fault - spoil a signal before anybody sees it; the truth stays what it is
  * @day: only this day of the run, 0..; -1 = every day */
@@ -69,7 +70,7 @@ struct agent_sim_verdict {
 };
 
 /** struct agent_sim_result - filled by agent_sim_run()
- * @priced:  every site has a price; otherwise the objective is grid energy at 1 JPY/kWh
+ * @priced:  every site has a price; otherwise the objective is at AGENT_SIM_FLAT_JPY everywhere
  * @trace…:  of the first AGENT_SIM_TRACE_DAYS days: renewable power and price of each site, and the
  *           share of the load the chosen plan has there */
 struct agent_sim_result {

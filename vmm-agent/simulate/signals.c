@@ -10,12 +10,23 @@
 #define LATE_SLOTS      12
 #define REPEAT_MAX      24 /* half a day of the very same non-zero solar power: a stuck meter */
 
+static const enum agent_quantity quantity_of[SIM_SIGNALS] = {
+    [SIM_PV] = AGENT_PV,
+    [SIM_WIND] = AGENT_WIND,
+    [SIM_CURTAILED] = AGENT_PV_CURTAILED,
+    [SIM_DEMAND] = AGENT_DEMAND,
+    [SIM_CARBON] = AGENT_CARBON,
+    [SIM_PRICE] = AGENT_PRICE_SPOT,
+    [SIM_OUTLOOK_DEMAND] = AGENT_DEMAND,
+    [SIM_OUTLOOK_WIND_PV] = AGENT_WIND_PV,
+};
+
 /* The signal as the decision would read it: measurements end when asked, prices cover the day. */
 static int read_series(const struct agent_sim_data *data, enum agent_area area,
                        enum agent_sim_signal signal, int64_t first, int64_t end,
                        struct agent_series *series)
 {
-    agent_series_init(series, area, signal == SIM_PV ? AGENT_PV : AGENT_PRICE_SPOT, AGENT_ACTUAL);
+    agent_series_init(series, area, quantity_of[signal], AGENT_ACTUAL);
     for (int64_t slot = first; slot < end; slot++) {
         double value = agent_sim_data_at(data, area, signal, slot);
         struct agent_point point = {agent_slot_start(slot), AGENT_SLOT_SECONDS, 0, value};
@@ -84,39 +95,51 @@ static void note(struct agent_sim_result *result, enum agent_area area,
     snprintf(fresh->text, sizeof(fresh->text), "%s", verdict->text);
 }
 
-/* One signal of one site. Return: 1 refused, 0 fine, -ENOMEM. */
-static int judge(const struct agent_sim_request *request, const struct agent_sim_data *data,
-                 size_t day, size_t site, enum agent_sim_signal signal,
-                 struct agent_gate_verdict *verdict)
+/* Spoil what the request asks to spoil for this site and day. */
+static int spoil_all(const struct agent_sim_question *question, struct agent_series *series,
+                     const struct agent_gate_rule *rule)
 {
-    enum agent_area area = request->sites[site].area;
-    int64_t today = request->first_day + (int64_t)day * AGENT_SIM_SLOTS;
-    int64_t asked = today - request->lead_slots;
-    bool price = signal == SIM_PRICE;
-    int64_t from = price ? today : asked - LOOK_BACK_SLOTS;
-    int64_t until = price ? today + AGENT_SIM_SLOTS : asked;
-    struct agent_gate_rule rule = {agent_slot_start(from), agent_slot_start(until),
-                                   agent_slot_start(asked), false, price ? 0 : REPEAT_MAX};
+    int result = 0;
+
+    for (size_t i = 0; i < question->fault_count && result == 0; i++) {
+        const struct agent_sim_fault *fault = &question->faults[i];
+        if (fault->area == question->area && fault->signal == question->signal &&
+            (fault->day < 0 || fault->day == question->day)) {
+            result = spoil(series, fault->kind, rule);
+        }
+    }
+    return result;
+}
+
+int agent_sim_signal_check(const struct agent_sim_data *data,
+                           const struct agent_sim_question *question,
+                           struct agent_gate_verdict *verdict)
+{
+    int64_t asked = question->today - question->lead_slots;
+    bool price = question->signal == SIM_PRICE;
+    bool dark_ok = question->signal == SIM_CURTAILED;
+    int64_t from = price ? question->today : asked - LOOK_BACK_SLOTS;
+    int64_t until = price ? question->today + AGENT_SIM_SLOTS : asked;
+    struct agent_gate_rule rule = {
+        .from_s = agent_slot_start(from),
+        .until_s = agent_slot_start(until),
+        .now_s = agent_slot_start(asked),
+        .zero_ok = dark_ok,
+        .repeat_max = price || dark_ok ? 0 : REPEAT_MAX,
+    };
     struct agent_series series;
     char name[64];
 
-    if (from < data->first_slot) { /* the data begin here: judge what can be there */
-        rule.from_s = agent_slot_start(data->first_slot);
-    }
-    snprintf(name, sizeof(name), "%s %s", agent_area_name(area), agent_sim_signal_name(signal));
-    int result = read_series(data, area, signal, from - AGENT_SIM_SLOTS, until, &series);
+    snprintf(name, sizeof(name), "%s %s", agent_area_name(question->area),
+             agent_sim_signal_name(question->signal));
+    int result =
+        read_series(data, question->area, question->signal, from - AGENT_SIM_SLOTS, until, &series);
     if (result == 0) {
         /* the data set may begin with a day that nobody has the day before of */
         if (!price && series.count > 0 && series.points[0].start_s > rule.from_s) {
             rule.from_s = series.points[0].start_s;
         }
-        for (size_t i = 0; i < request->fault_count && result == 0; i++) {
-            const struct agent_sim_fault *fault = &request->faults[i];
-            if (fault->area == area && fault->signal == signal &&
-                (fault->day < 0 || fault->day == (int)day)) {
-                result = spoil(&series, fault->kind, &rule);
-            }
-        }
+        result = spoil_all(question, &series, &rule);
     }
     if (result == 0) {
         result = agent_gate_check(&series, name, &rule, verdict) ? 0 : 1;
@@ -139,7 +162,16 @@ int agent_sim_signals_judge(const struct agent_sim_request *request,
             if (!needed) {
                 continue;
             }
-            int refused = judge(request, data, day, site, judged[k], &verdict);
+            struct agent_sim_question question = {
+                .area = request->sites[site].area,
+                .signal = judged[k],
+                .today = request->first_day + (int64_t)day * AGENT_SIM_SLOTS,
+                .lead_slots = request->lead_slots,
+                .fault_count = request->fault_count,
+                .faults = request->faults,
+                .day = (int)day,
+            };
+            int refused = agent_sim_signal_check(data, &question, &verdict);
             if (refused < 0) {
                 return refused;
             }

@@ -14,6 +14,24 @@ struct agent_sim_signals {
     char reason[AGENT_SIM_SITES_MAX][256];
 };
 
+/** struct agent_sim_question - may a decision about the day @today rely on a signal of an area?
+ * @today: slot 00:00 of the day; asked @lead_slots before it
+ * @faults: what to spoil first, may be none; @day is the day of the run they refer to */
+struct agent_sim_question {
+    enum agent_area area;
+    enum agent_sim_signal signal;
+    int64_t today;
+    int64_t lead_slots;
+    size_t fault_count;
+    const struct agent_sim_fault *faults;
+    int day;
+};
+
+/** agent_sim_signal_check() - Return: 0 it may, 1 refused (@verdict says why), -ENOMEM. */
+int agent_sim_signal_check(const struct agent_sim_data *data,
+                           const struct agent_sim_question *question,
+                           struct agent_gate_verdict *verdict);
+
 /** agent_sim_signals_judge() - judge solar measurements and next-day prices of every site on day
  * @day of the run, and note refusals in @result. Return: 0, -ENOMEM. */
 int agent_sim_signals_judge(const struct agent_sim_request *request,

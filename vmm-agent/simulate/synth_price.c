@@ -250,8 +250,9 @@ static void hokkaido(struct market *market)
     for (size_t i = 0; i < market->n; i++) {
         slow = 0.997 * slow + 0.015 * agent_random_normal(&random);
         double hour = (double)(i % AGENT_SLOTS_PER_DAY) / 2.0;
-        double noon = 0.2 * exp(-pow((hour - 12.0) / 4.0, 2.0));
-        double key = slow - noon - 0.4 * green(synth, AGENT_AREA_HOKKAIDO, i);
+        double noon = 0.3 * exp(-pow((hour - 12.0) / 4.0, 2.0));
+        double evening = 0.3 * exp(-pow((hour - 18.5) / 3.0, 2.0));
+        double key = slow - noon + evening - 0.4 * green(synth, AGENT_AREA_HOKKAIDO, i);
         bool stay = from[i] <= FLOOR || from[i] >= CAP;
         market->list[i] = (struct ranked){stay ? 0.0 : key + (key > 0.0 ? 1.0 : -1.0), i};
     }

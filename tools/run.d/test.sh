@@ -148,7 +148,7 @@ step_fuzz() {
 }
 
 step_package() {
-  package_test "$test_dir" "$test_full"
+  package_test "$test_full"
 }
 
 step_integration() {

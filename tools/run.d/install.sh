@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=sh
+# install.sh - './run install' and 'uninstall': one Debian package, made here, that removes cleanly
+# Owner: ./run.   The package: $APN_OUT/package/. Root is needed only to install it.
+
+PACKAGE='qemu-system-x86-apn'
+
+# stage_file MODE FILE PATH - put FILE at PATH of the staging root
+stage_file() {
+  install -D -m "$1" "$2" "$stage/$3"
+}
+
+# stage_man FILE - a man page, compressed reproducibly
+# shellcheck disable=SC2094 # two files of one name
+stage_man() {
+  section=${1##*.}
+  mkdir -p "$stage/usr/share/man/man$section"
+  gzip -9n <"$1" >"$stage/usr/share/man/man$section/$(basename "$1").gz"
+}
+
+# stage_program FILE NAME - an executable without its debug symbols
+stage_program() {
+  install -D -m 755 "$1" "$stage/usr/bin/$2"
+  strip --strip-unneeded "$stage/usr/bin/$2"
+}
+
+stage_files() {
+  stage_program "$QEMU_APN" qemu-system-x86_64-apn
+  stage_program "$VMM_AGENT" vmm-agent
+  stage_program "$APN_PATH" apn-path
+  stage_man "$APN_TOP/tools/package/qemu-system-x86_64-apn.1"
+  for page in "$APN_TOP"/vmm-agent/man/*.[1-8] "$APN_TOP"/bench/path/*.[1-8]; do
+    [ ! -f "$page" ] || stage_man "$page"
+  done
+  doc=usr/share/doc/$PACKAGE
+  stage_file 644 "$APN_TOP/README.md" "$doc/README.md"
+  stage_file 644 "$APN_TOP/tools/package/copyright" "$doc/copyright"
+  stage_file 644 "$APN_TOP/tools/package/apparmor-libvirt-qemu" "$doc/apparmor-libvirt-qemu"
+  for page in "$APN_TOP"/docs/*.md; do
+    stage_file 644 "$page" "$doc/$(basename "$page")"
+  done
+  gzip -9n <"$APN_TOP/CHANGELOG.md" >"$stage/$doc/changelog.gz"
+}
+
+# shlib_depends WORK - the libraries of the staged programs as dpkg knows them
+shlib_depends() {
+  mkdir -p "$1/debian"
+  printf 'Source: %s\n\nPackage: %s\nArchitecture: amd64\n' "$PACKAGE" "$PACKAGE" >"$1/debian/control"
+  (cd "$1" && dpkg-shlibdeps -O --ignore-missing-info "$stage"/usr/bin/* 2>"$1/shlibdeps.log") |
+    sed -n 's/^shlibs:Depends=//p'
+}
+
+package_version() {
+  project=$(sed -n "s/^ *version: *'\([0-9.]*\)'.*/\1/p" "$APN_TOP/meson.build" | head -n 1)
+  qemu=$("$QEMU_APN" --version | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p')
+  if [ -z "$project" ] || [ -z "$qemu" ]; then
+    die "no version: meson.build says '$project', $QEMU_APN says '$qemu'"
+  fi
+  printf '%s+qemu%s\n' "$project" "$qemu"
+}
+
+# build_package DIR - make the package in DIR; sets PACKAGE_FILE. Needs load_env.
+build_package() {
+  [ -n "${QEMU_APN:-}" ] || die "there is no patched QEMU to package: qemu-patches/series is empty"
+  version=$(package_version)
+  work=$1/work
+  stage=$work/root
+  rm -rf "$work"
+  mkdir -p "$stage/DEBIAN"
+  stage_files
+  shlibs=$(shlib_depends "$work")
+  [ -n "$shlibs" ] || die "dpkg-shlibdeps found no libraries; see $work/shlibdeps.log"
+  sed -e "s|@VERSION@|$version|; s|@SHLIBS@|$shlibs|; s|@QEMU@|${version##*qemu}|" \
+    -e "s|@SIZE@|$(du -sk "$stage/usr" | cut -f1)|" "$APN_TOP/tools/package/control.in" >"$stage/DEBIAN/control"
+  (cd "$stage" && find usr -type f -exec md5sum {} +) >"$stage/DEBIAN/md5sums"
+  # xz at level 1: half the time of the default for one part in ten of size
+  dpkg-deb --root-owner-group -Zxz -z1 --build "$stage" "$1/${PACKAGE}_${version}_amd64.deb" >"$work/build.log" ||
+    die "dpkg-deb failed: $(tail -n 1 "$work/build.log")"
+  PACKAGE_FILE=$1/${PACKAGE}_${version}_amd64.deb
+  rm -rf "$work"
+}
+
+installed() {
+  [ "$(dpkg-query -W -f='${db:Status-Status}' "$PACKAGE" 2>/dev/null)" = installed ]
+}
+
+cmd_install() {
+  [ $# -eq 0 ] || die "install takes no argument, got '$1'"
+  load_env
+  build_package "$APN_OUT/package"
+  say "installing $PACKAGE_FILE"
+  # a copy that apt's own user can read, wherever the tree lies
+  readable=$(mktemp -d)
+  chmod 755 "$readable"
+  cp "$PACKAGE_FILE" "$readable/"
+  apt_install --reinstall --allow-downgrades "$readable/$(basename "$PACKAGE_FILE")" >&2 ||
+    { rm -rf "$readable"; die "the package could not be installed"; }
+  rm -rf "$readable"
+  say "installed: $(dpkg-query -W "$PACKAGE")"
+  say "next: qemu-system-x86_64-apn --version   and   /usr/share/doc/$PACKAGE/admin.md   (remove: ./run uninstall)"
+}
+
+cmd_uninstall() {
+  [ $# -eq 0 ] || die "uninstall takes no argument, got '$1'"
+  if ! installed; then
+    say "$PACKAGE is not installed: nothing to do"
+    return 0
+  fi
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -q purge -y "$PACKAGE" >&2 || die "$PACKAGE could not be removed"
+  say "removed $PACKAGE; the built binaries stay in the cache ($APN_CACHE), './run clean --all' removes those"
+}

@@ -283,17 +283,23 @@ void sim_measure_boundary(struct sim *sim)
 }
 
 /* busy_ns counts what was given to the wire; a full pipe gives exactly as much as time passes. */
-static void boundary_ends(struct sim *sim)
+static void measure(struct sim *sim)
 {
     struct apn_loop_counters counters;
     double share;
 
-    if (!sim->boundary_ns[0] || sim->now < sim->boundary_ns[1]) {
+    if (sim->stage != SIM_PRECOPY || !sim->bulk_start_ns) {
         return;
     }
     apn_loop_world_counters(sim->world, &counters);
+    if (counters.backlog[0] > sim->result->backlog_max) {
+        sim->result->backlog_max = counters.backlog[0];
+    }
+    if (!sim->boundary_ns[0] || sim->now < sim->boundary_ns[1]) {
+        return;
+    }
     share = 1 - (double)(counters.busy_ns[0] - sim->boundary_busy_ns) / (double)(sim->now - sim->boundary_ns[0]);
-    if (sim->stage == SIM_PRECOPY && share > sim->result->boundary_idle_max) {
+    if (share > sim->result->boundary_idle_max) {
         sim->result->boundary_idle_max = share;
     }
     sim->boundary_ns[0] = 0;
@@ -347,6 +353,7 @@ static bool dest_over(const struct sim *sim)
            (state == APN_STATE_CONNECTING && (!sim->source || sim->stage == SIM_OVER));
 }
 
+/* Return: when a session wants to be stepped again. */
 static uint64_t step_sessions(struct sim *sim)
 {
     uint64_t next = UINT64_MAX, at;
@@ -358,9 +365,19 @@ static uint64_t step_sessions(struct sim *sim)
         at = apn_session_step(sim->dest);
         next = at < next ? at : next;
     }
+    return next;
+}
+
+static uint64_t step_all(struct sim *sim)
+{
+    uint64_t next = step_sessions(sim);
+
     sim_source_program(sim);
     if (!sim->thaw_ns) {
         sim_dest_program(sim);
+    }
+    if (sim->stage != SIM_PRECOPY) {
+        next = step_sessions(sim); /* what the programs have just said leaves now; in bulk the next step will do */
     }
     return sim->next_ns < next ? sim->next_ns : next;
 }
@@ -390,12 +407,12 @@ static void run_to_the_end(struct sim *sim)
 
     sim->result->at_ns[SIM_CONNECTING] = sim->now;
     while (!sim->result->violation[0]) {
-        uint64_t next = run_mishaps(sim), at = step_sessions(sim);
+        uint64_t next = run_mishaps(sim), at = step_all(sim);
         bool over = (!sim->source || sim->stage == SIM_OVER) && dest_over(sim);
 
         check_ownership(sim);
         release_source(sim);
-        boundary_ends(sim);
+        measure(sim);
         if (sim->stage == SIM_PRECOPY && !sim->cancelled &&
             sim->now > sim->result->at_ns[SIM_PRECOPY] + sim->plan->precopy_max_ns) {
             cancel(sim);
@@ -448,11 +465,8 @@ static void check_outcome(struct sim *sim)
 static void collect(struct sim *sim)
 {
     struct sim_result *r = sim->result;
-    struct apn_loop_counters counters;
 
     collect_source(sim);
-    apn_loop_world_counters(sim->world, &counters);
-    r->backlog_max = counters.backlog_max[0];
     r->source_runs = sim->source_runs;
     if (sim->dest) {
         r->dest_state = apn_session_state(sim->dest);

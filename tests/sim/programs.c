@@ -65,12 +65,16 @@ static void post_pages(struct sim *sim)
 
 /* ---- source: rounds --------------------------------------------------------- */
 
+/* While the guest is being stopped and its devices saved, the path carries on with what it was given. */
 static void predict(struct sim *sim, struct apn_prediction *out)
 {
-    const struct sim_plan *plan = sim->plan;
+    uint64_t aside_ns = sim->plan->stop_ns + sim->plan->save_ns, pages_ns, added_ns;
 
-    apn_session_predict(sim->source, sim->guest.dirty_pages * APN_PAGE_SIZE, plan->state_bytes,
-                        plan->stop_ns + plan->save_ns + plan->load_ns, out);
+    apn_session_predict(sim->source, sim->guest.dirty_pages * APN_PAGE_SIZE, sim->plan->state_bytes, sim->plan->load_ns, out);
+    pages_ns = out->flight_ns + out->residue_ns;
+    added_ns = aside_ns > pages_ns ? aside_ns - pages_ns : 0;
+    out->fixed_ns += added_ns;
+    out->total_ns += added_ns;
 }
 
 static void stop_guest(struct sim *sim)

@@ -17,6 +17,19 @@ static uint64_t time_for(uint64_t bytes, uint64_t rate)
 }
 
 /*
+ * A session that had little to send never filled the path: what it delivered says nothing about the path, and its rate would predict
+ * minutes for a small idle guest. Until the path was filled once, the first window per round is what it is trusted with.
+ */
+static uint64_t trusted_rate(const struct apn_window *w)
+{
+    uint64_t round_ns = w->rtt_min_ns > APN_WINDOW_ROUND_NS ? w->rtt_min_ns : APN_WINDOW_ROUND_NS;
+    uint64_t floor = w->startup ? (uint64_t)((double)APN_WINDOW_FIRST * 1e9 / (double)round_ns) : 0;
+    uint64_t rate = apn_window_rate(w);
+
+    return rate > floor ? rate : floor;
+}
+
+/*
  * In flight is counted until its report is back, so at a full but queueless pipe it is one round trip's worth that costs a
  * stopped guest nothing beyond the half round trip which its last byte needs anyway; only what exceeds it is a queue.
  */
@@ -27,8 +40,8 @@ void apn_session_predict(struct apn_session *s, uint64_t remaining_bytes, uint64
 
     memset(out, 0, sizeof(*out));
     pthread_mutex_lock(&s->lock);
-    rate = apn_window_rate(&s->window);
-    if (!rate || !s->window.rtt_min_ns) {
+    rate = trusted_rate(&s->window);
+    if (!s->window.rtt_min_ns) {
         out->total_ns = out->fixed_ns = PREDICTION_UNKNOWN_NS;
         pthread_mutex_unlock(&s->lock);
         return;

@@ -50,7 +50,8 @@ struct apn_loop_counters {
     uint64_t bytes[2];     /* [0] to the listener, [1] to the connector: given to the wire */
     uint64_t busy_ns[2];   /* time the wire was sending them */
     uint64_t overflows[2]; /* messages that found the queue full */
-    uint64_t backlog_max[2]; /* most bytes that waited for the wire */
+    uint64_t backlog[2];   /* bytes waiting for the wire now, */
+    uint64_t backlog_max[2]; /* and the most that ever did */
 };
 
 struct apn_loop_world;

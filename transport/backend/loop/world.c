@@ -99,12 +99,6 @@ const struct apn_clock *apn_loop_world_clock(struct apn_loop_world *world)
     return &world->clock;
 }
 
-void apn_loop_world_counters(struct apn_loop_world *world, struct apn_loop_counters *out)
-{
-    pthread_mutex_lock(&world->lock);
-    *out = world->counters;
-    pthread_mutex_unlock(&world->lock);
-}
 
 /* ---- the wire ------------------------------------------------------------ */
 
@@ -121,6 +115,26 @@ uint64_t apn_loop_wire_now(const struct apn_loop_world *world)
     return world->cut ? world->cut_ns : apn_loop_now(world);
 }
 
+/* Bytes given to the wire that it has not begun to send, up to the grain of one message. */
+static uint64_t wire_backlog(const struct apn_loop_world *world, unsigned side)
+{
+    const struct wire *wire = &world->wire[side];
+    uint64_t now = apn_loop_wire_now(world);
+
+    return wire->busy_until_ns > now ? (uint64_t)((u128)(wire->busy_until_ns - now) * wire->path.rate_bytes_per_s / APN_NS_PER_S)
+                                     : 0;
+}
+
+void apn_loop_world_counters(struct apn_loop_world *world, struct apn_loop_counters *out)
+{
+    pthread_mutex_lock(&world->lock);
+    *out = world->counters;
+    for (unsigned side = 0; side < 2; side++) {
+        out->backlog[side] = wire_backlog(world, side);
+    }
+    pthread_mutex_unlock(&world->lock);
+}
+
 /* When the last byte of @bytes arrives that are given to the wire now. */
 static uint64_t wire_send(struct apn_loop_world *world, unsigned side, uint64_t bytes)
 {
@@ -132,8 +146,7 @@ static uint64_t wire_send(struct apn_loop_world *world, unsigned side, uint64_t 
         return now + wire->path.delay_ns;
     }
     if (wire->busy_until_ns > now) {
-        uint64_t backlog = (uint64_t)((u128)(wire->busy_until_ns - now) *
-                                      wire->path.rate_bytes_per_s / APN_NS_PER_S);
+        uint64_t backlog = wire_backlog(world, side);
 
         if (backlog > world->counters.backlog_max[side]) {
             world->counters.backlog_max[side] = backlog;

@@ -15,12 +15,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <sys/io.h>
+#endif
 #include <sys/sysinfo.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
 #define BEAT_NS        1000000
+#define BEAT_PORT      0xe9
 #define STATUS_NS      INT64_C(1000000000)
 #define COMMAND_MAX    64
 #define SPARE_MIB      48 /* the kernel's own, beside what is filled */
@@ -37,7 +41,18 @@ static int64_t now_ns(void)
     return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-/* One byte per millisecond, counting up. A beat that the line cannot take is left out, not queued:
+/* QEMU's debug console: one instruction, no driver, no interrupt, so that beating costs the emulated
+ * processor little and QEMU's main thread nothing; through a UART it took a fifth of a core */
+static void beat_port(unsigned char byte)
+{
+#if defined(__x86_64__)
+    outb(byte, BEAT_PORT);
+#else
+    (void)byte;
+#endif
+}
+
+/* One byte per millisecond, counting up. A beat that the file cannot take is left out, not queued:
  * the next byte's value tells how many are missing. */
 static void *beat_main(void *opaque)
 {
@@ -50,7 +65,11 @@ static void *beat_main(void *opaque)
     for (;;) {
         unsigned char byte = (unsigned char)atomic_fetch_add(&beats, 1);
 
-        (void)!write(beat_fd, &byte, 1);
+        if (beat_fd < 0) {
+            beat_port(byte);
+        } else {
+            (void)!write(beat_fd, &byte, 1);
+        }
         next.tv_nsec += BEAT_NS;
         if (next.tv_nsec >= 1000000000) {
             next.tv_nsec -= 1000000000;
@@ -71,15 +90,26 @@ static void make_raw(int fd)
     }
 }
 
-static int start_beating(const char *device)
+/* @file: instead of the port, for tests on a host; or NULL */
+static int start_beating(const char *file)
 {
     pthread_t thread;
 
-    beat_fd = open(device, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (beat_fd < 0) {
+#if defined(__x86_64__)
+    if (!file && ioperm(BEAT_PORT, 1, 1) < 0) { /* inherited by the thread */
         return -errno;
     }
-    make_raw(beat_fd);
+#else
+    if (!file) {
+        return -ENOSYS;
+    }
+#endif
+    if (file) {
+        beat_fd = open(file, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        if (beat_fd < 0) {
+            return -errno;
+        }
+    }
     return -pthread_create(&thread, NULL, beat_main, NULL);
 }
 
@@ -212,7 +242,7 @@ int main(int argc, char **argv)
 {
     static struct guest_workload workload = {.report = say_corrupt, .passed = say_passed};
     const char *line = argc > 2 && strcmp(argv[1], "--cmdline") == 0 ? argv[2] : NULL;
-    const char *device = argc > 4 && strcmp(argv[3], "--heartbeat") == 0 ? argv[4] : "/dev/ttyS1";
+    const char *file = argc > 4 && strcmp(argv[3], "--heartbeat") == 0 ? argv[4] : NULL;
     char text[256];
     int64_t status_ns;
     int result;
@@ -231,9 +261,9 @@ int main(int argc, char **argv)
         printf("APN-ERROR apn.mib=%llu: out of memory\n", (unsigned long long)workload.params.mib);
         return end(1);
     }
-    result = start_beating(device);
+    result = start_beating(file);
     if (result < 0) {
-        printf("APN-ERROR heartbeat on %s: %s\n", device, strerror(-result));
+        printf("APN-ERROR heartbeat on %s: %s\n", file ? file : "port 0xe9", strerror(-result));
         return end(1);
     }
     printf("APN-READY pages=%u hot_mib=%llu rate_mib_s=%llu seed=%llu\n", workload.pages.count,

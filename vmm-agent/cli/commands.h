@@ -8,6 +8,8 @@
 
 extern const struct agent_command agent_cmd_signals;
 extern const struct agent_command agent_cmd_store;
+extern const struct agent_command agent_cmd_forecast;
+extern const struct agent_command agent_cmd_simulate;
 extern const struct agent_command agent_cmd_completion;
 
 #endif

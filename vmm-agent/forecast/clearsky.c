@@ -9,7 +9,7 @@
 #include "forecast/forecast.h"
 
 #define LEARN_DAYS   45
-#define DAYLIGHT_WM2 15.0
+#define DAYLIGHT_WM2 1.0
 #define LEAST_SHARE  0.5 /* of a day's expected energy that must be measured to judge the day */
 
 struct sky {

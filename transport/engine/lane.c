@@ -448,10 +448,12 @@ void apn_lane_settle(struct apn_lane *lane)
         }
     }
     consider_retiring(lane, now);
-    if (lane->link && now > lane->heard_ns && now - lane->heard_ns > ms_to_ns(s->config.lane_timeout_ms)) {
+    /* a link that is being opened has the backend's own deadline */
+    if (lane->phase == APN_LANE_UP && now > lane->heard_ns && now - lane->heard_ns > ms_to_ns(s->config.lane_timeout_ms)) {
         struct apn_error silent = {0};
 
-        apn_error_set(&silent, -ETIMEDOUT, APN_SCOPE_LANE, "silent for %u ms", s->config.lane_timeout_ms);
+        apn_error_set(&silent, -ETIMEDOUT, APN_SCOPE_LANE, "lane %u: silent for %llu ms (limit %u)", lane->index,
+                      (unsigned long long)((now - lane->heard_ns) / 1000000), s->config.lane_timeout_ms);
         apn_lane_down(lane, &silent);
     }
     if (lane->phase == APN_LANE_UP && now - lane->pinged_ns >= ms_to_ns(s->config.lane_timeout_ms) / 4) {

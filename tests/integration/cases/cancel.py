@@ -9,12 +9,13 @@ from registry import case
 SLOW = {"rate_gbps": 0.3}
 
 
-def cancelled(site, source, dest, name):
+def cancelled(site, source, dest, name, early=False):
     status = site.wait(source, 12)
     check(status in ("cancelled", "completed"), "%s: ended as %s: %s", name, status, site.error_of(source))
     if status == "cancelled":
         check(source.status() == "running", "%s: cancelled, and the guest is %s", name, source.status())
-        wait_until(lambda: one_at_most(source, dest)[1] != "inmigrate", 10, name + ": destination to give up")
+        if not early:
+            wait_until(lambda: one_at_most(source, dest)[1] != "inmigrate", 10, name + ": destination to give up")
     return status
 
 
@@ -28,7 +29,14 @@ def at_every_state(lab):
             site.begin(source, dest)
             time.sleep(wait)
             source.qmp.execute("migrate_cancel")
-            seen.append("%s: %s" % (name, cancelled(site, source, dest, name)))
+            status = cancelled(site, source, dest, name, early=True)
+            seen.append("%s: %s" % (name, status))
+            if status == "cancelled" and state(dest) == "inmigrate":
+                time.sleep(1)  # nothing of the guest had arrived: the destination listens on, or is about to end
+                if state(dest) == "inmigrate":
+                    site.begin(source, None)
+                    check(site.wait(source, 30) == "completed", "%s: the listener that went on does not serve: %s", name, site.error_of(source))
+                    seen[-1] += ", listener goes on"
             dest.stop()
             if state(source) != "running":
                 source.stop()

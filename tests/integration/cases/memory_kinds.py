@@ -7,7 +7,7 @@ from fixture import check, wait_until
 from registry import case
 
 
-def backed(lab, kind, mib=160):
+def backed(lab, kind, mib=192):
     if kind == "memfd":
         words = ["-object", "memory-backend-memfd,id=m,size=%dM,share=on" % mib]
     elif kind == "file":

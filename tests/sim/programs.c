@@ -7,7 +7,7 @@
 
 /* A sync starts when what is left would keep the path busy that long beyond the sync itself. */
 #define AHEAD_NS     (2 * APN_NS_PER_MS)
-#define BULK_SKIP_NS (100 * APN_NS_PER_MS)
+#define BULK_SKIP_NS (200 * APN_NS_PER_MS) /* the pipe has been found by then */
 
 uint8_t sim_state_byte(const struct sim *sim, uint32_t i)
 {

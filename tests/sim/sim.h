@@ -97,10 +97,10 @@ struct sim_result {
     uint64_t blackout_ns;       /* source stops -> destination starts */
     uint64_t end_ns;
     unsigned rounds;
-    uint64_t bulk_bytes, bulk_ns;     /* wire, from 100 ms into precopy until the guest stops */
+    uint64_t bulk_bytes, bulk_ns;     /* wire, from 200 ms into precopy until the guest stops */
     double bulk_share;                /* of the rate */
     double boundary_idle_max;         /* share of the 10 ms after a sync in which the wire was idle, worst round */
-    uint64_t backlog_max;             /* bytes waiting for the wire, from 100 ms into precopy until the guest stops */
+    uint64_t backlog_max;             /* bytes waiting for the wire, from 200 ms into precopy until the guest stops */
     struct apn_stats stats;
 };
 

@@ -251,7 +251,6 @@ static void filter_free(struct apn_backend *be)
 }
 
 static const struct apn_backend_ops filter_ops = {
-    .name = "filter",
     .connect = filter_connect,
     .listen = filter_listen,
     .region_add = filter_region_add,
@@ -278,7 +277,9 @@ int apn_filter_new(const struct filter_class *class, struct apn_backend *next, c
     if (!filter) {
         return apn_error_set(err, -ENOMEM, APN_SCOPE_SESSION, "filter %s: no memory", class->name);
     }
-    filter->base.ops = &filter_ops;
+    filter->ops = filter_ops;
+    filter->ops.name = next->ops->name;
+    filter->base.ops = &filter->ops;
     filter->base.caps = next->caps;
     filter->base.post_max = next->post_max;
     filter->class = class;

@@ -47,6 +47,7 @@ struct filter_class {
 
 struct filter {
     struct apn_backend base;
+    struct apn_backend_ops ops; /* a filter's, under the name of what it wraps */
     const struct filter_class *class;
     struct apn_backend *next;
     const struct apn_clock *clock;

@@ -2,8 +2,9 @@
 /* fault.c - messages lost and links killed or silenced, at a named point or at random (grammar: filter.h)
  *
  * Theory of operation
- *   Links are closed by their own thread only. A fault that hits other links raises a strike; each link compares its
- *   own count when it next posts or polls, and sleeping ones are woken.
+ *   Links are closed by their own thread only, and only inside poll, because payloads of the poll before live until then.
+ *   A fault that hits other links raises a strike; each link compares its own count when it next posts or polls, and
+ *   sleeping ones are woken.
  *   A link that a fault on the sending side hits is "dying" for FAULT_GRACE_NS: nothing more is taken from the engine
  *   (it is swallowed, as a dying socket would), but what was posted before may still get through. In virtual time there
  *   is no grace: what the loop world holds arrives anyway. */
@@ -195,20 +196,18 @@ static void suffer(struct fault_link *link)
     link->dying_ns = 0;
 }
 
-/* A strike from elsewhere, or the end of the grace. */
-static void suffer_due(struct fault_link *link)
+/* A strike from elsewhere dooms the link now, one of its own when the grace has ended. */
+static bool is_doomed(struct fault_link *link)
 {
     struct fault *fault = fault_of(&link->base);
-    bool struck;
 
     pthread_mutex_lock(&fault->base.lock);
-    struck = link->strikes != fault->strikes && in_scope(fault, link->base.hello.lane);
+    if (link->strikes != fault->strikes && in_scope(fault, link->base.hello.lane)) {
+        link->dying_ns = filter_now(&fault->base);
+    }
     link->strikes = fault->strikes;
     pthread_mutex_unlock(&fault->base.lock);
-    if (link->base.next && !link->stalled &&
-        (struck || (link->dying_ns && filter_now(&fault->base) >= link->dying_ns))) {
-        suffer(link);
-    }
+    return link->dying_ns;
 }
 
 static int fault_post(struct filter_link *base, const struct apn_msg *msgs, unsigned n)
@@ -218,11 +217,10 @@ static int fault_post(struct filter_link *base, const struct apn_msg *msgs, unsi
     unsigned hit;
     int ret = 0;
 
-    suffer_due(link);
     if (!base->next) {
         return base->down.code;
     }
-    if (link->stalled || link->dying_ns) {
+    if (is_doomed(link) || link->stalled) {
         return 0; /* swallowed */
     }
     pthread_mutex_lock(&fault->base.lock);
@@ -242,11 +240,7 @@ static int fault_post(struct filter_link *base, const struct apn_msg *msgs, unsi
         }
         return ret;
     }
-    if (fault->base.base.caps & APN_CAP_VIRTUAL) {
-        suffer(link);
-        return base->next ? 0 : base->down.code;
-    }
-    link->dying_ns = filter_now(&fault->base) + FAULT_GRACE_NS;
+    link->dying_ns = filter_now(&fault->base) + (fault->base.base.caps & APN_CAP_VIRTUAL ? 0 : FAULT_GRACE_NS);
     return 0;
 }
 
@@ -270,7 +264,7 @@ static int stalled_poll(struct fault_link *link, int64_t timeout_ns)
     return 0;
 }
 
-/* Cuts the events off before the message that is lost, if one is. Return: how many remain, perhaps with a DOWN. */
+/* Cuts the events off before the message that is lost, if one is. Return: how many remain, or the DOWN. */
 static int receive(struct fault_link *link, struct apn_event *events, int n)
 {
     struct fault *fault = fault_of(&link->base);
@@ -288,8 +282,12 @@ static int receive(struct fault_link *link, struct apn_event *events, int n)
     if (hit == n) {
         return n;
     }
+    if (hit) { /* their payload lives until the next poll, and so must the link */
+        link->dying_ns = filter_now(&fault->base);
+        return hit;
+    }
     suffer(link);
-    return hit + (link->base.next ? 0 : filter_poll_next(&link->base, &events[hit], 1, 0));
+    return link->base.next ? 0 : filter_poll_next(&link->base, events, 1, 0);
 }
 
 static int fault_poll(struct filter_link *base, struct apn_event *events, unsigned max, int64_t timeout_ns)
@@ -297,7 +295,9 @@ static int fault_poll(struct filter_link *base, struct apn_event *events, unsign
     struct fault_link *link = (struct fault_link *)base;
     int n;
 
-    suffer_due(link);
+    if (is_doomed(link) && !link->stalled && base->next && filter_now(base->filter) >= link->dying_ns) {
+        suffer(link);
+    }
     if (link->stalled) {
         return stalled_poll(link, timeout_ns);
     }

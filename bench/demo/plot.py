@@ -61,9 +61,9 @@ def script(report, image):
            '{/*0.75 medians; stock: its variant with the shortest blackout}" font "sans,16"' % (path["rtt_ms"], path["rate_gbps"]),
            "set style data histogram", "set style histogram clustered gap 1.2", "set style fill solid 0.95 noborder",
            "set boxwidth 0.9", "set grid y lc '#dddddd'", "set border 3 lc '#555555'", "set tics nomirror",
-           "set key top outside horizontal center", "set tmargin 4", "set bmargin 3"]
+           "set key bmargin center horizontal", "set tmargin 3", "set bmargin 4"]
     for name, title, logarithmic in PANELS:
-        out += ["$data << END", _bars(chosen, workloads, transports, name), "END", 'set title "%s" offset 0,1.2' % title]
+        out += ["$data << END", _bars(chosen, workloads, transports, name), "END", 'set title "%s" offset 0,-0.3' % title]
         out.append("set logscale y; set yrange [1:*]" if logarithmic else "unset logscale y; set yrange [0:*]")
         bars, labels = [], []
         for i, transport in enumerate(transports):
@@ -74,7 +74,7 @@ def script(report, image):
         out.append("plot " + ", \\\n ".join(bars + labels))
     curves = _queue_curves(report["runs"], transports)
     out += ["unset logscale y", "set yrange [0:*]", "set style data lines", 'set xlabel "seconds since the migrate command"',
-            'set bmargin 4', 'set title "Queue in front of the line, MB (writing guest, first run of each)" offset 0,1.2', "set xtics auto"]
+            'set bmargin 5', 'set title "Queue in front of the line, MB (writing guest, first run of each)" offset 0,-0.3', "set xtics auto"]
     for i, curve in enumerate(curves.values()):
         out += ["$queue%d << END" % i, "\n".join("%.3f %.3f" % point for point in curve) or "0 0", "END"]
     if curves:

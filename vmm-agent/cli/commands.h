@@ -9,6 +9,8 @@
 extern const struct agent_command agent_cmd_signals;
 extern const struct agent_command agent_cmd_store;
 extern const struct agent_command agent_cmd_forecast;
+extern const struct agent_command agent_cmd_plan;
+extern const struct agent_command agent_cmd_explain;
 extern const struct agent_command agent_cmd_simulate;
 extern const struct agent_command agent_cmd_completion;
 

@@ -317,6 +317,15 @@ int apn_session_listen(struct apn_session *s, struct apn_error *err)
     return ret;
 }
 
+void apn_session_set_rate_limit(struct apn_session *s, uint64_t bytes_per_s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->config.rate_limit_bytes_per_s = bytes_per_s;
+    s->paced_ns = 0; /* what the old limit put off may go now */
+    apn_session_wake_all(s);
+    pthread_mutex_unlock(&s->lock);
+}
+
 uint16_t apn_session_port(struct apn_session *s)
 {
     uint16_t port;

@@ -184,6 +184,9 @@ int apn_session_wont(struct apn_session *s, const char *why, uint32_t timeout_ms
 /** apn_session_abort() - end this attempt from this side, tell the peer why. Before the grant only: -EPERM afterwards. */
 int apn_session_abort(struct apn_session *s, const char *why);
 
+/** apn_session_set_rate_limit() - change the pacing ceiling of a session at any time; 0 = none */
+void apn_session_set_rate_limit(struct apn_session *s, uint64_t bytes_per_s);
+
 enum apn_state apn_session_state(struct apn_session *s);
 /** apn_session_error() - copy of the reason of APN_STATE_FAILED/UNKNOWN; code 0 otherwise */
 void apn_session_error(struct apn_session *s, struct apn_error *out);

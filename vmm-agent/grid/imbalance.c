@@ -86,10 +86,24 @@ static int read_titles(struct imbalance *imbalance)
     return 0;
 }
 
+/* Prices stand at equal distances; otherwise a title has moved to a neighbour of its column. */
+static int check_spacing(struct imbalance *imbalance)
+{
+    int step = imbalance->at[1] - imbalance->at[0];
+
+    for (int price = 1; price < PRICES; price++) {
+        int gap = imbalance->at[price] - imbalance->at[price - 1];
+        if (gap != step || step <= 0) {
+            return grid_fail(imbalance->reader, (size_t)imbalance->at[price],
+                             "the areas stand in another order or at other distances than known");
+        }
+    }
+    return 0;
+}
+
 static int resolve(struct imbalance *imbalance)
 {
     struct grid_reader *reader = imbalance->reader;
-    int order = 0;
 
     imbalance->resolved = true;
     imbalance->width = reader->row.count;
@@ -104,13 +118,9 @@ static int resolve(struct imbalance *imbalance)
             return grid_fail(reader, 0, "expected a T record naming %s of %s, found none",
                              price < AREAS ? "余剰" : "不足",
                              agent_area_japanese((enum agent_area)(price % AREAS + 1)));
-        } else if (imbalance->at[price] < order) {
-            return grid_fail(reader, (size_t)imbalance->at[price],
-                             "the areas stand in another order than 北海道 to 九州");
         }
-        order = imbalance->at[price];
     }
-    return 0;
+    return check_spacing(imbalance);
 }
 
 static int read_start(struct grid_reader *reader, int64_t *start_s)
@@ -162,6 +172,11 @@ static int read_prices(struct imbalance *imbalance)
         status = grid_number(reader, at, "price", &record->values[price]);
         if (!reader->row.complete && at + 1 == reader->row.count) {
             record->doubtful_column = price;
+        }
+    }
+    for (int area = 0; area < AREAS; area++) { /* who lacks energy never pays less than who has */
+        if (record->values[area] > record->values[AREAS + area]) {
+            record->quality |= AGENT_QUALITY_IMBALANCED;
         }
     }
     return status < 0 ? status : 0;

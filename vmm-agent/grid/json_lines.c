@@ -14,6 +14,8 @@
 #include "grid/reader.h"
 #include "support/json.h"
 
+#define PLACE_CHARACTERS                                                                           \
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 #define SECONDS_MAX (7 * AGENT_DAY_SECONDS)
 
 struct stream {
@@ -80,6 +82,10 @@ static int read_key(const json_t *object, struct agent_series *key, struct agent
     if (place != NULL && strlen(place) >= AGENT_PLACE_MAX) {
         return agent_error_set(error, EINVAL, "place '%.40s' is longer than %d bytes", place,
                                AGENT_PLACE_MAX - 1);
+    }
+    if (place != NULL && strspn(place, PLACE_CHARACTERS) != strlen(place)) {
+        return agent_error_set(error, EINVAL, "place '%.40s': expected letters, digits and ._-",
+                               place);
     }
     snprintf(key->place, sizeof(key->place), "%s", place != NULL ? place : "");
     return 0;

@@ -96,7 +96,7 @@ struct grid_limits grid_limits(enum agent_area area, enum agent_quantity quantit
     case AGENT_PRICE_IMBALANCE_SHORTAGE:
         return (struct grid_limits){-200, 600}; /* cap C of the scarcity curve */
     case AGENT_VOLUME_SPOT:
-        return (struct grid_limits){1000, 200000};
+        return (struct grid_limits){1000, 120000};
     case AGENT_USAGE_RATIO:
         return (struct grid_limits){0.2, 1.1};
     case AGENT_LINE_FLOW:

@@ -14,10 +14,35 @@
 
 #define LINE_COUNT 15
 
-enum column { LINE, DAY, TIME, FORWARD, REVERSE, FLOW, COLUMN_COUNT };
+/* FLOW and what stands before it are read; the rest is known only to notice an exchange. */
+enum column {
+    LINE,
+    DAY,
+    TIME,
+    FORWARD,
+    REVERSE,
+    FRAME_FORWARD,
+    FRAME_REVERSE,
+    MARGIN_FORWARD,
+    MARGIN_REVERSE,
+    FREE_FORWARD,
+    FREE_REVERSE,
+    PLAN_FORWARD,
+    PLAN_REVERSE,
+    FLOW,
+    COLUMN_COUNT
+};
 
-static const char *const keys[COLUMN_COUNT] = {"連系線", "対象日付", "対象時刻",
-                                               "運用容量(順方向)", "運用容量(逆方向)", "潮流実績"};
+static const char *const keys[COLUMN_COUNT] = {
+    "連系線",           "対象日付",           "対象時刻",           "運用容量(順方向)",
+    "運用容量(逆方向)", "広域調整枠(順方向)", "広域調整枠(逆方向)", "マージン(順方向)",
+    "マージン(逆方向)", "空容量(順方向)",     "空容量(逆方向)",     "計画潮流(順方向)",
+    "計画潮流(逆方向)", "潮流実績"};
+
+static bool read_column(int index)
+{
+    return index <= REVERSE || index == FLOW;
+}
 
 /* largest_mw: above any capacity planned for the line, to catch slips. */
 static const struct {
@@ -72,7 +97,7 @@ static int read_header(struct flows *flows)
             continue;
         }
         for (int index = 0; index < COLUMN_COUNT; index++) {
-            flows->columns[index] = (struct grid_column){keys[index], true, -1};
+            flows->columns[index] = (struct grid_column){keys[index], read_column(index), -1};
         }
         int width = grid_columns(reader, flows->columns, COLUMN_COUNT, true, &flows->reordered);
         flows->width = width > 0 ? (size_t)width : 0;
@@ -138,6 +163,9 @@ static int read_row(struct flows *flows)
     }
     for (int index = FORWARD; index < COLUMN_COUNT && status >= 0; index++) {
         size_t at = (size_t)flows->columns[index].at;
+        if (!read_column(index)) {
+            continue;
+        }
         status = grid_number(reader, at, keys[index], &record->values[index]);
         if (!reader->row.complete && at + 1 == reader->row.count) {
             record->doubtful_column = index;
@@ -167,6 +195,9 @@ static int emit_line(struct flows *flows, int line)
     }
     int status = grid_table_sort(table, flows->reader);
     for (int index = FORWARD; index < COLUMN_COUNT && status == 0 && table->count > 0; index++) {
+        if (!read_column(index)) {
+            continue;
+        }
         status = grid_table_emit(table, (size_t)index, 1,
                                  agent_batch_series(flows->reader->batch, AGENT_AREA_NONE,
                                                     quantities[index], AGENT_ACTUAL,

@@ -85,10 +85,10 @@ const char *agent_area_japanese(enum agent_area area)
 enum agent_area agent_area_of(const char *text)
 {
     for (int area = 1; area < AGENT_AREA_COUNT; area++) {
-        char number[3];
-        char padded[3];
-        snprintf(number, sizeof(number), "%d", area % 100);
-        snprintf(padded, sizeof(padded), "%02d", area % 100);
+        char number[8];
+        char padded[8];
+        snprintf(number, sizeof(number), "%d", area);
+        snprintf(padded, sizeof(padded), "%02d", area);
         if (strcmp(text, areas[area].name) == 0 || strcmp(text, areas[area].japanese) == 0 ||
             strcmp(text, number) == 0 || strcmp(text, padded) == 0) {
             return (enum agent_area)area;

@@ -97,7 +97,7 @@ static int read_issued(struct page *page)
     return 0;
 }
 
-/* The text of one cell without tags and entities for blanks. Return: behind it, NULL = no end. */
+/* The text of one cell without tags. Return: behind it, NULL = no end. */
 static const char *read_cell(const char *at, char *cell)
 {
     size_t used = 0;
@@ -107,11 +107,7 @@ static const char *read_cell(const char *at, char *cell)
         at += *at == '>' ? 1 : 0;
         size_t run = strcspn(at, "<");
         for (size_t index = 0; index < run && used + 1 < CELL_MAX; index++) {
-            if (strncmp(at + index, "&nbsp;", 6) == 0) {
-                index += 5;
-            } else if (at[index] != '\n' && at[index] != '\r') {
-                cell[used++] = at[index];
-            }
+            cell[used++] = at[index];
         }
         at += run;
         if (strncmp(at, "</td", 4) == 0 || strncmp(at, "</th", 4) == 0 ||
@@ -274,6 +270,21 @@ static int read_table(struct page *page)
     return 0;
 }
 
+/* Removes what a page uses for a blank. */
+static void drop_blanks(char *html)
+{
+    char *to = html;
+
+    for (const char *from = html; *from != '\0';) {
+        if (strncmp(from, "&nbsp;", 6) == 0) {
+            from += 6;
+        } else {
+            *to++ = *from++;
+        }
+    }
+    *to = '\0';
+}
+
 static int parse(struct grid_reader *reader)
 {
     struct page page = {.reader = reader};
@@ -287,6 +298,7 @@ static int parse(struct grid_reader *reader)
     if (agent_text_key(reader->text, html, room) < 0) {
         status = fail(&page, "a page of text", "something else");
     } else {
+        drop_blanks(html);
         page.at = strstr(html, "再生可能エネルギー出力制御見通し");
         status = page.at != NULL ? read_issued(&page)
                                  : fail(&page, "the heading 再生可能エネルギー出力制御見通し",

@@ -133,7 +133,8 @@ struct grid_record *grid_table_add(struct grid_table *table, int64_t start_s, in
  * Return: 0, or -EBADMSG when slots overlap. */
 int grid_table_sort(struct grid_table *table, struct grid_reader *reader);
 
-/** grid_table_emit() - column @column, times @factor, to @series; an all-empty column gives none
+/** grid_table_emit() - column @column, times @factor, to @series; empty cells after the last value
+ * are not finished yet and give no points, so an all-empty column gives none
  * @series: may be NULL (batch is full). Return: 0 or -errno. */
 int grid_table_emit(const struct grid_table *table, size_t column, double factor,
                     struct agent_series *series);

@@ -16,7 +16,17 @@
 #define AREAS           9 /* Okinawa has no market */
 #define MW_PER_KWH_SLOT 0.002
 
-enum column { DAY, DAY_OTHER, SLOT, VOLUME, SYSTEM, FIRST_AREA, COLUMN_COUNT = FIRST_AREA + AREAS };
+enum column {
+    DAY,
+    DAY_OTHER,
+    SLOT,
+    SELL_BIDS, /* known only to notice when columns were exchanged */
+    BUY_BIDS,
+    VOLUME,
+    SYSTEM,
+    FIRST_AREA,
+    COLUMN_COUNT = FIRST_AREA + AREAS
+};
 
 struct spot {
     struct grid_reader *reader;
@@ -29,8 +39,9 @@ struct spot {
 };
 
 static const char *const keys[COLUMN_COUNT] = {
-    "受渡日", "年月日", "時刻コード", "約定総量", "システムプライス", "北海道", "東北",
-    "東京",   "中部",   "北陸",       "関西",     "中国",             "四国",   "九州"};
+    "受渡日", "年月日", "時刻コード", "売り入札量", "買い入札量", "約定総量", "システムプライス",
+    "北海道", "東北",   "東京",       "中部",       "北陸",       "関西",     "中国",
+    "四国",   "九州"};
 
 static bool match(const struct grid_reader *reader)
 {
@@ -76,7 +87,7 @@ static int read_header(struct spot *spot)
         shorten(reader->row.fields[index]);
     }
     for (int index = 0; index < COLUMN_COUNT; index++) {
-        bool optional = index == DAY || index == DAY_OTHER || index == VOLUME;
+        bool optional = index < SYSTEM && index != SLOT;
         spot->columns[index] = (struct grid_column){keys[index], !optional, -1};
     }
     int width = grid_columns(reader, spot->columns, COLUMN_COUNT, true, &spot->reordered);
@@ -89,6 +100,10 @@ static int read_header(struct spot *spot)
                          one ? "both" : "neither");
     }
     spot->day_at = (size_t)spot->columns[one ? DAY : DAY_OTHER].at;
+    for (int index = SYSTEM; index < COLUMN_COUNT; index++) { /* the ten prices stand together */
+        spot->reordered = spot->reordered ||
+                          spot->columns[index].at != spot->columns[SYSTEM].at + index - SYSTEM;
+    }
     spot->width = (size_t)width;
     return 0;
 }

@@ -126,15 +126,15 @@ int grid_table_sort(struct grid_table *table, struct grid_reader *reader)
 int grid_table_emit(const struct grid_table *table, size_t column, double factor,
                     struct agent_series *series)
 {
-    bool any = false;
+    size_t count = table->count;
 
     if (series == NULL) {
         return -E2BIG;
     }
-    for (size_t index = 0; index < table->count; index++) {
-        any = any || !isnan(table->records[index].values[column]);
+    while (count > 0 && isnan(table->records[count - 1].values[column])) {
+        count--;
     }
-    for (size_t index = 0; any && index < table->count; index++) {
+    for (size_t index = 0; index < count; index++) {
         const struct grid_record *record = &table->records[index];
         double value = record->values[column];
         struct agent_point point = {record->start_s, record->length_s, record->quality,

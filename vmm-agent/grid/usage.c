@@ -48,6 +48,7 @@ struct usage {
     struct grid_table five;
     enum table_kind kind; /* of the table being read */
     int at[COLUMN_COUNT];
+    bool reordered;
     size_t width;
     int64_t issued_s;
     bool has_day;
@@ -111,13 +112,18 @@ static int read_header(struct usage *usage)
         usage->at[names[name].column] = (int)index;
         usage->kind = names[name].kind != NONE ? names[name].kind : usage->kind;
     }
-    bool whole = usage->at[ACTUAL] >= 0 &&
+    bool whole = usage->at[ACTUAL] >= 0 && usage->at[DATE] >= 0 && usage->at[TIME] >= 0 &&
                  (usage->kind != HOURLY || (usage->at[FORECAST] >= 0 && usage->at[CAPACITY] >= 0 &&
                                             usage->at[RATIO] >= 0));
     if (ours && !whole) {
-        return grid_fail(reader, 0, "expected the columns 当日実績(万kW), 予測値(万kW), 使用率(%%), "
+        return grid_fail(reader, 0, "expected the columns DATE, TIME, 当日実績(万kW), 予測値(万kW), 使用率(%%), "
                          "供給力(万kW); some are missing");
     }
+    /* All operators begin with these; ratio and capacity come in two orders, but check each other */
+    usage->reordered = ours && (usage->at[DATE] != 0 || usage->at[TIME] != 1 ||
+                                usage->at[ACTUAL] != 2 ||
+                                (usage->at[FORECAST] >= 0 && usage->at[FORECAST] != 3) ||
+                                (usage->at[PV] >= 0 && usage->at[PV] != 3));
     return 0;
 }
 
@@ -178,6 +184,7 @@ static int read_row(struct usage *usage)
             record->values[column] = NAN;
         }
     }
+    record->quality |= usage->reordered ? AGENT_QUALITY_LAYOUT : 0;
     if (hourly) {
         check_ratio(record);
     }

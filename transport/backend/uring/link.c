@@ -53,6 +53,7 @@ struct apn_uring_link *apn_uring_link_new(struct apn_uring_backend *be, const st
     link->base.backend = &be->base;
     link->hello = *hello;
     link->fd = -1;
+    link->low_water = 1;
     link->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (link->wake_fd < 0) {
         apn_error_set(err, -errno, APN_SCOPE_LANE, "uring: lane %u: eventfd: %s", hello->lane, strerror(errno));

@@ -55,6 +55,7 @@ struct apn_uring_link {
     struct apn_uring_receiver rx;
     struct iovec receive_iov[2];
     struct msghdr receive_message;
+    int low_water;                 /* SO_RCVLOWAT as it is */
     struct apn_uring_sender tx;
     struct apn_uring_probe probe;
 };

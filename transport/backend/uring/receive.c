@@ -44,6 +44,7 @@ static int begin_extent(struct apn_uring_receiver *rx, const struct apn_msg *msg
     rx->rest = guest + staged;
     rx->rest_bytes = msg->bytes - staged;
     rx->extent_done = rx->rest_bytes == 0;
+    rx->after_extent = msg->bytes > 0;
     return 0;
 }
 
@@ -74,6 +75,7 @@ int apn_uring_receiver_next(struct apn_uring_receiver *rx, struct apn_msg *msg, 
     if (ret) {
         return ret;
     }
+    rx->after_extent = false;
     if (msg->type == APN_MSG_EXTENT) {
         rx->head += APN_WIRE_HEADER_BYTES;
         ret = begin_extent(rx, msg, err);
@@ -103,7 +105,8 @@ unsigned apn_uring_receiver_targets(struct apn_uring_receiver *rx, struct iovec 
         assert(rx->fill == 0);
         iov[n++] = (struct iovec){rx->rest, rx->rest_bytes};
     } else {
-        want = rx->missing > APN_URING_WITHOUT ? rx->missing : APN_URING_WITHOUT;
+        want = rx->after_extent ? APN_URING_BEHIND_EXTENT : APN_URING_WITHOUT;
+        want = want > rx->missing ? want : rx->missing;
     }
     assert(want <= APN_URING_STAGING_BYTES - rx->fill);
     iov[n++] = (struct iovec){rx->staging + rx->fill, want};

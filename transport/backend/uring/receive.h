@@ -3,8 +3,8 @@
  *
  * Theory of operation
  *   Bytes land in two places: the rest of the extent that is arriving (guest RAM), and a staging buffer behind it.
- *   While an extent is arriving the staging part is kept small, because extent payload that lands there is copied a
- *   second time; when none is, it is larger, because headers come in crowds (zero pages).
+ *   While extents with payload arrive the staging part is kept small, because payload that lands there is copied a
+ *   second time; else it is larger, because headers come in crowds (zero pages).
  *
  * Owner: embedded in a link.   Thread: the link's.   Time: none.   Units: bytes. */
 #ifndef APN_BACKEND_URING_RECEIVE_H
@@ -15,8 +15,8 @@
 #include <apnmig/backend.h>
 
 #define APN_URING_STAGING_BYTES (128u << 10) /* holds the longest control message and what arrives with it */
-#define APN_URING_BEHIND_EXTENT (4u << 10)   /* read behind an extent's payload */
-#define APN_URING_WITHOUT       (16u << 10)  /* read when no extent is arriving */
+#define APN_URING_BEHIND_EXTENT (4u << 10)   /* read behind an extent's payload, or next */
+#define APN_URING_WITHOUT       (16u << 10)  /* read when the last message carried no guest pages */
 
 struct apn_uring_receiver {
     const struct apn_sink *sink;
@@ -26,6 +26,7 @@ struct apn_uring_receiver {
     struct apn_msg extent; /* the one whose payload is arriving, while rest_bytes > 0 */
     uint8_t *rest;         /* where it goes on in guest RAM */
     size_t rest_bytes;
+    bool after_extent;     /* the last message carried guest pages: so will the next, probably */
     bool extent_done;      /* its payload is complete, the event is due */
     uint64_t messages;
 };

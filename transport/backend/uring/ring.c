@@ -13,6 +13,9 @@
 #define CLOSE_WAIT_NS (2 * APN_NS_PER_S) /* for the kernel to let go of a reset connection; it takes microseconds */
 #define ZEROCOPY_LEAST_BYTES (32u << 10) /* below it pinning costs more than copying */
 
+#define LOW_WATER_BYTES      (256u << 10)
+#define LOW_WATER_LEAST      (32 << 10)  /* below it: wake for anything */
+
 /* newer than liburing 2.3, values of the kernel's interface */
 #ifndef IORING_SEND_ZC_REPORT_USAGE
 #define IORING_SEND_ZC_REPORT_USAGE (1U << 3)
@@ -78,15 +81,34 @@ void apn_uring_ring_watch(struct apn_uring_link *link, unsigned events)
 
 /* ---- what goes in --------------------------------------------------------- */
 
+/* Sleep until the extent is complete, instead of once per segment: waking costs more than copying. Never for more
+ * than is still due, so that it cannot wait for bytes that nobody has promised. */
+static void set_low_water(struct apn_uring_link *link)
+{
+    int wish = link->rx.rest_bytes < LOW_WATER_BYTES ? (int)link->rx.rest_bytes : (int)LOW_WATER_BYTES;
+
+    wish = wish < LOW_WATER_LEAST ? 1 : wish;
+    if (wish >= link->low_water && wish <= 2 * link->low_water) {
+        return; /* near enough: saves a system call per extent */
+    }
+    if (setsockopt(link->fd, SOL_SOCKET, SO_RCVLOWAT, &wish, sizeof(wish)) == 0) {
+        link->low_water = wish;
+    }
+}
+
 static void feed_receive(struct apn_uring_link *link)
 {
     struct io_uring_sqe *sqe = prepare(link);
 
+    set_low_water(link);
     link->receive_message = (struct msghdr){
         .msg_iov = link->receive_iov,
         .msg_iovlen = apn_uring_receiver_targets(&link->rx, link->receive_iov),
     };
     io_uring_prep_recvmsg(sqe, link->fd, &link->receive_message, 0);
+    if (link->low_water > 1) {
+        sqe->ioprio |= IORING_RECVSEND_POLL_FIRST; /* else it would take the little that is there already */
+    }
     io_uring_sqe_set_data64(sqe, APN_URING_TAG_RECEIVE);
     link->receiving = true;
 }

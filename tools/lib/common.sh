@@ -5,7 +5,10 @@
 # Output: all messages go to stderr; stdout belongs to the caller's result.
 # Time:  wall-clock seconds.   Units: seconds.
 
-APN_CACHE=${APN_CACHE:-${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/apn-migrate}
+if [ -z "${APN_CACHE:-}" ] && [ -z "${XDG_CACHE_HOME:-}" ] && [ -z "${HOME:-}" ]; then
+  APN_CACHE='(none: HOME is not set)'
+fi
+APN_CACHE=${APN_CACHE:-${XDG_CACHE_HOME:-${HOME:-}/.cache}/apn-migrate}
 APN_JOBS=${APN_JOBS:-$(nproc 2>/dev/null || echo 2)}
 export APN_CACHE APN_JOBS
 

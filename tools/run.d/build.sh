@@ -26,14 +26,14 @@ meson_setup() {
   fi
   rm -rf "$setup_dir"
   mkdir -p "$setup_dir" 2>/dev/null || die "$setup_dir cannot be made; set APN_BUILD to a writable directory"
-  step "configure $(basename "$setup_dir")/" "$APN_CACHE/log/$(basename "$setup_dir")-configure.log" \
+  step "configure $(basename "$setup_dir")/" "$setup_dir/apn-configure.log" \
     meson setup "$setup_dir" "$APN_TOP" "$@" || die "meson cannot configure $setup_dir"
   printf '%s\n' "$APN_TOP $*" >"$setup_dir/.apn-configured"
 }
 
 meson_build() {
-  step "compile $(basename "$1")/" "$APN_CACHE/log/$(basename "$1")-build.log" ninja -C "$1" -j "$APN_JOBS" ||
-    die "$(basename "$1") does not build; the whole log: $APN_CACHE/log/$(basename "$1")-build.log"
+  step "compile $(basename "$1")/" "$1/apn-build.log" ninja -C "$1" -j "$APN_JOBS" ||
+    die "$(basename "$1") does not build; the whole log: $1/apn-build.log"
 }
 
 # build_tree - the library, the agent, the bench and the tests, with gcc and warnings as errors

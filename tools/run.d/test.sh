@@ -96,7 +96,7 @@ step_unit() {
 sanitized() {
   (meson_setup "$APN_BUILD-$1" --buildtype=debugoptimized --werror -Db_sanitize="$2" -Db_lundef=false \
     -Dtests=enabled -Dagent=enabled && meson_build "$APN_BUILD-$1") || {
-    record_line "not ok $1-build: see $APN_CACHE/log"
+    record_line "not ok $1-build: see the messages above and $APN_BUILD-$1/apn-build.log"
     return 0
   }
   run_meson "$1/" "$APN_BUILD-$1" --timeout-multiplier 4 --no-suite path --no-suite guest --no-suite integration
@@ -134,7 +134,7 @@ fuzz_one() {
 step_fuzz() {
   (CC=clang && export CC && meson_setup "$APN_BUILD-fuzz" --buildtype=debugoptimized -Dfuzz=true -Dtests=enabled \
     -Dagent=disabled -Db_lundef=false && meson_build "$APN_BUILD-fuzz") || {
-    record_line "not ok fuzz-build: see $APN_CACHE/log"
+    record_line "not ok fuzz-build: see the messages above and $APN_BUILD-fuzz/apn-build.log"
     return 0
   }
   fuzz_found=
@@ -215,6 +215,30 @@ step_qtest() {
   [ -n "${QEMU_APN:-}" ] || record_line "not ok qtest-apn: qemu-patches/series is empty, there is no patched QEMU"
 }
 
+# tree_ready - packages and everything but QEMU; a failure here ends the run as one failure
+tree_ready() {
+  if (packages_ready && cache_init && with_lock "$(tree_lock)" build_tree) >&2; then
+    record_line "ok build-tree"
+  else
+    record_line "not ok build-tree: see the messages above and $APN_BUILD/apn-build.log"
+    return 1
+  fi
+}
+
+# qemu_ready - stock and patched QEMU and the guest, once per run
+qemu_ready() {
+  if [ -z "$test_qemu" ]; then
+    test_qemu=no
+    if (load_env) && load_env; then
+      test_qemu=yes
+      record_line "ok build-qemu"
+    else
+      record_line "not ok build-qemu: see the messages above and $APN_CACHE/log"
+    fi
+  fi
+  [ "$test_qemu" = yes ]
+}
+
 # run_step NAME ARGS... - one step with its wall time; a step without any result line is a failure
 run_step() {
   step_name=$1
@@ -223,6 +247,14 @@ run_step() {
   say "== $step_name $*"
   lines_before=$(wc -l <"$test_dir/results.tap")
   time_before=$(now_s)
+  case $step_name in
+  package | integration | qtest)
+    if ! qemu_ready; then
+      record_line "not ok $step_name: QEMU or the guest could not be built"
+      return 0
+    fi
+    ;;
+  esac
   "step_$step_name" "$@"
   if [ "$(wc -l <"$test_dir/results.tap")" -eq "$lines_before" ]; then
     record_line "not ok $step_name: no test ran"
@@ -256,7 +288,7 @@ summary() {
   skipped=$(grep -c '^skip ' "$test_dir/results.tap" || true)
   say ""
   grep -E '^(not ok|skip) ' "$test_dir/results.tap" >&2 || true
-  say "wall times (the build comes first):"
+  say "wall times (QEMU's build counts into the first step that needs it):"
   cat "$test_dir/times" >&2
   say "results: $test_dir/results.tap"
   printf '%s passed, %s failed, %s skipped\n' "$passed" "$failed" "$skipped"
@@ -280,11 +312,13 @@ cmd_test() {
   : >"$test_dir/results.tap"
   : >"$test_dir/times"
   test_start=$(now_s)
-  load_env
-  printf '  %-14s %8s\n' build "$(fmt_s $(($(now_s) - test_start)))" >>"$test_dir/times"
-  for name in ${test_what:-$TEST_STEPS}; do
-    run_named "$name"
-  done
+  test_qemu=
+  if tree_ready; then
+    printf '  %-14s %8s\n' build "$(fmt_s $(($(now_s) - test_start)))" >>"$test_dir/times"
+    for name in ${test_what:-$TEST_STEPS}; do
+      run_named "$name"
+    done
+  fi
   printf '  %-14s %8s\n' total "$(fmt_s $(($(now_s) - test_start)))" >>"$test_dir/times"
   summary
 }

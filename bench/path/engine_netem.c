@@ -81,9 +81,9 @@ static int set_qdisc(struct path *path, enum path_way way, const char *verb)
         snprintf(rate, sizeof(rate), " rate %llubit", (unsigned long long)limits->rate_bits_s);
     }
     snprintf(command, sizeof(command),
-             "tc -n %s qdisc %s dev %s root netem limit %llu delay %lldns loss %.7f%%%s",
+             "tc -n %s qdisc %s dev %s root netem limit %llu delay %.3fus loss %.7f%%%s",
              path->netns_name[way], verb, PATH_DEVICE_NAME, (unsigned long long)frames,
-             (long long)limits->delay_ns, loss * 100, rate);
+             (double)limits->delay_ns / 1e3, loss * 100, rate);
     return run(command, output) == 0 ? 0 : -EOPNOTSUPP;
 }
 

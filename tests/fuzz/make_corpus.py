@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""make_corpus.py - writes the seeds of the wire fuzzers into corpus/; the check values are put in by the targets"""
+import pathlib
+import struct
+
+HERE = pathlib.Path(__file__).resolve().parent / "corpus"
+
+
+def message(kind_of, kind=0, region=0, lane=0, length=0, span=0, offset=0, value=0):
+    return struct.pack("<BBHHHIIQQII", kind_of, kind, region, lane, 0, length, span, offset, value, 0, 0)
+
+
+def hs(kind, body):
+    return b"APNMIG\r\n" + struct.pack("<HHI", kind, 16 + len(body), 0) + body
+
+
+MESSAGES = {
+    "extent_data": message(1, kind=1, length=4096, span=4096, offset=8192),
+    "extent_zero": message(1, kind=2, span=262144),
+    "stream": message(2, length=100, offset=5, value=1),
+    "fence": message(3, lane=1, offset=1),
+    "regions": message(4, length=19, offset=0, value=1),
+    "regions_ok": message(5),
+    "prefault": message(6, offset=0, value=2 << 20),
+    "grant": message(8, value=4096),
+    "wont": message(10, length=4),
+    "retired": message(13, lane=3, value=77),
+    "applied": message(32, span=3, offset=1 << 33, value=9),
+    "ping": message(33, offset=1, value=2),
+}
+ENTRY = struct.pack("<QIHH", 1 << 20, 4096, 0, 6) + b"pc.ram"
+ENTRY2 = struct.pack("<QIHH", 1 << 21, 2 << 20, 1, 4) + b"vga0"
+HELLO = hs(1, struct.pack("<HHHHIIIIQQ", 1, 1, 0, 2, 1, 0, 8000, 1, 0, 0) + bytes(16) + bytes(32) + bytes(8))
+HELLO_MAC = hs(1, struct.pack("<HHHHIIIIQQ", 1, 1, 0, 2, 1, 0, 8000, 2, 0, 0) + bytes(16) + bytes(32) + bytes(8))
+CHALLENGE = hs(2, struct.pack("<HHI", 1, 0, 0) + bytes(32) + bytes(8))
+PROOF = hs(3, bytes(32))
+WELCOME = hs(4, struct.pack("<QQ", 3, 99) + bytes(32) + bytes(16))
+REJECT = hs(5, struct.pack("<II", 16, 0) + b"busy".ljust(160, b"\0"))
+
+SEEDS = {
+    "message": MESSAGES,
+    "region_table": {"one": ENTRY, "two": ENTRY + ENTRY2, "cut": ENTRY[:-1]},
+    "handshake": {
+        "server": b"\x04" + HELLO + PROOF,
+        "server_bytewise": b"\x0c" + HELLO + PROOF,
+        "server_secret": b"\x06" + HELLO_MAC + PROOF,
+        "client": b"\x05" + CHALLENGE + WELCOME,
+        "client_secret": b"\x07" + CHALLENGE + WELCOME,
+        "client_rejected": b"\x05" + REJECT,
+        "http": b"\x00GET / HTTP/1.1\r\n\r\n",
+        "tls": b"\x00\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    },
+    "receive": {
+        "extents": b"\x01" + message(1, kind=1, length=4096, span=4096) + bytes(range(256)) * 16
+        + message(1, kind=2, span=4096, offset=4096) + message(33) + message(14),
+        "outside": b"\x03" + message(1, kind=1, length=8192, span=8192, offset=61440) + bytes(8192),
+        "stream": b"\x05" + message(2, length=3000) + bytes(3000) + message(2, length=1, offset=3000) + b"x",
+        "zeros": b"\x07" + b"".join(message(1, kind=2, span=4096, offset=4096 * i) for i in range(16)),
+        "regions": b"\x09" + message(4, length=len(ENTRY), value=1) + ENTRY + message(8, value=5),
+    },
+}
+
+for target, seeds in SEEDS.items():
+    (HERE / target).mkdir(parents=True, exist_ok=True)
+    for name, content in seeds.items():
+        (HERE / target / name).write_bytes(content)

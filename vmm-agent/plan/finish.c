@@ -5,8 +5,8 @@
  * Theory of operation. One pass: round the shares; one-unit descent on the smoothed charges while
  * the stiffness rises, so that loads settle under the capacities at the relaxation's prices; then
  * descent on the exact charges, which repairs what is still over and takes what slack is left;
- * between sweeps each battery and peak is solved again for the loads at hand. Later passes round
- * the same shares in another order and with perturbed prices and keep the best. */
+ * between sweeps each battery and peak is solved again for the loads at hand. Later passes start
+ * from the shares or from the best whole plan, with prices perturbed, and the best is kept. */
 #include "plan/finish.h"
 
 #include <errno.h>
@@ -22,6 +22,7 @@
 #define STIFFEN           3.0
 #define POLISH_STEPS      14
 #define MISS_MAX          1e-8 /* relative: a row counts as kept */
+
 
 int plan_finish_init(struct plan_finish *finish, struct plan_model *model, struct plan_pool *pool,
                      struct plan_flow *flow)
@@ -388,6 +389,9 @@ static void exact_descent(struct plan_finish *finish)
     keep_best(finish);
 }
 
+/* How much the prices of later passes are perturbed: little, and now and then a lot. */
+static const double PERTURB[] = {0.1, 0.3, 0.6, 1.0};
+
 /* A repeatable number in [-1, 1) from a row and a pass. */
 static double jitter(uint64_t row, uint64_t pass)
 {
@@ -397,23 +401,6 @@ static double jitter(uint64_t row, uint64_t pass)
     mix *= UINT64_C(0xBF58476D1CE4E5B9);
     mix ^= mix >> 32;
     return (double)(int64_t)mix / 9223372036854775808.0;
-}
-
-static void begin_pass(struct plan_finish *finish, const struct plan_relax *relax, int pass)
-{
-    struct plan_model *model = finish->model;
-
-    plan_flow_copy(finish->improve.flow, &finish->shares, model);
-    set_knees(model, false);
-    for (int row = 0; row < model->row_count; row++) {
-        double factor = 1 + (pass > 0 ? 0.1 * jitter((uint64_t)row, (uint64_t)pass) : 0);
-        model->rows[row].lambda = relax->best_row[row] * factor;
-        model->rows[row].rho = finish->rho[row];
-    }
-    for (int site = 0; site < model->sites; site++) {
-        set_rise(model, site, finish->rise + site * model->slots);
-    }
-    finish->improve.exact = false;
 }
 
 /* Loads of the shares: whole units first by plan_loads_set(), then the parts. */
@@ -436,6 +423,32 @@ static void share_loads(struct plan_finish *finish)
     plan_rows_refresh(model);
 }
 
+static void begin_pass(struct plan_finish *finish, const struct plan_relax *relax, int pass)
+{
+    struct plan_model *model = finish->model;
+
+    double amount = pass > 0 ? PERTURB[pass % 4] : 0;
+    bool again = pass % 3 == 2 && isfinite(finish->best_yen);
+
+    plan_flow_copy(finish->improve.flow, again ? &finish->best : &finish->shares, model);
+    set_knees(model, false);
+    for (int row = 0; row < model->row_count; row++) {
+        double factor = 1 + amount * jitter((uint64_t)row, (uint64_t)pass);
+        model->rows[row].lambda = relax->best_row[row] * factor;
+        model->rows[row].rho = finish->rho[row];
+    }
+    for (int site = 0; site < model->sites; site++) {
+        set_rise(model, site, (again ? finish->best_rise : finish->rise) + site * model->slots);
+    }
+    finish->improve.exact = false;
+    if (again) {
+        plan_loads_set(model, finish->improve.flow);
+    } else {
+        share_loads(finish);
+        plan_round(&finish->improve);
+    }
+}
+
 void plan_finish_run(struct plan_finish *finish, const struct plan_relax *relax, int passes,
                      double goal)
 {
@@ -448,8 +461,6 @@ void plan_finish_run(struct plan_finish *finish, const struct plan_relax *relax,
     }
     for (int pass = 0; pass < passes && !stopped(finish); pass++) {
         begin_pass(finish, relax, pass);
-        share_loads(finish);
-        plan_round(&finish->improve);
         smooth_descent(finish);
         exact_descent(finish);
         if (finish->miss == 0 &&

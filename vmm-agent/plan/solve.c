@@ -19,8 +19,8 @@
 #define PATIENCE    3
 #define PROGRESS    1e-5
 #define GOAL        1e-4  /* relative gap at which no further rounding is tried */
-#define EFFORT      1e6   /* cells searched in further roundings: fixes their number */
-#define PASSES_MAX  40
+#define EFFORT      5e5   /* cells searched in further roundings: fixes their number */
+#define PASSES_MAX  300
 
 struct solver {
     const struct agent_plan_instance *instance;

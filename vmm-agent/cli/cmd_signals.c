@@ -200,7 +200,7 @@ static const struct agent_command signals_check = {
 
 static const struct agent_command *const children[] = {
     &signals_parse, &signals_check, &signals_import, &signals_show, &signals_watch,
-    &signals_formats, NULL,
+    &signals_formats, &signals_calibrate, NULL,
 };
 
 const struct agent_command agent_cmd_signals = {

@@ -14,6 +14,7 @@
 extern const struct agent_command signals_import;
 extern const struct agent_command signals_show;
 extern const struct agent_command signals_watch;
+extern const struct agent_command signals_calibrate;
 
 /** struct signals_tally - points and how many carry each doubt */
 struct signals_tally {

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -41,7 +42,8 @@ struct apn_uring_listener {
     struct apn_acceptor acceptor;
     int sockets[SOCKETS_MAX];
     unsigned socket_count;
-    int stop_fd;
+    int stop_fd;             /* ends a wait */
+    atomic_bool stopping;
     pthread_t thread;
     uint64_t paused_until_ns;
     struct guest guests[GUESTS_MAX];
@@ -269,16 +271,15 @@ static void *accept_thread(void *opaque)
     struct apn_uring_listener *l = opaque;
     struct pollfd fds[1 + SOCKETS_MAX + GUESTS_MAX];
 
-    for (;;) {
+    while (!atomic_load(&l->stopping)) {
         int wait_ms;
         unsigned n = fill(l, fds, now(l), &wait_ms);
 
-        if (poll(fds, n, wait_ms) < 0 && errno != EINTR) {
-            tell(l, "poll", strerror(errno));
-            return NULL;
-        }
-        if (fds[0].revents) {
-            return NULL;
+        if (poll(fds, n, wait_ms) < 0) { /* EINTR, ENOMEM: the port must outlive it */
+            struct timespec pause = {.tv_nsec = (long)(errno == EINTR ? 0 : PAUSE_NS)};
+
+            nanosleep(&pause, NULL);
+            continue;
         }
         for (unsigned i = 0; i < GUESTS_MAX; i++) { /* before expiry: authorise() of another guest may have taken long */
             if (l->guests[i].fd >= 0 && fds[1 + l->socket_count + i].revents) {
@@ -292,6 +293,7 @@ static void *accept_thread(void *opaque)
             }
         }
     }
+    return NULL;
 }
 
 /* ---- start and stop --------------------------------------------------------- */
@@ -418,6 +420,7 @@ void apn_uring_listener_stop(struct apn_uring_listener *l)
     if (!l) {
         return;
     }
+    atomic_store(&l->stopping, true);
     if (write(l->stop_fd, &one, sizeof(one)) < 0) {
         /* only when it has been told already */
     }

@@ -67,7 +67,7 @@ class Lab:
             self._paths.clear()
             options = ["--delay", "%g" % (rtt_ms / 2), "--rate", "%g" % rate_gbps]
             log = os.path.join(self.directory, "path.log")
-            self._paths[key] = self._stack.enter_context(Path(self.environment.apn_path, "apn-it", log, options))
+            self._paths[key] = self._stack.enter_context(Path(self.environment.apn_path, "it%d" % os.getpid(), log, options))
         path = self._paths[key]
         path.restore()
         return path

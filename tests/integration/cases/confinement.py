@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """confinement.py - the ways in which administrators run QEMU: sandboxed, unprivileged, little lockable memory, another QEMU before it"""
+import copy
 import os
 import pwd
 import shutil
@@ -41,12 +42,17 @@ def unprivileged(lab):
     uid = pwd.getpwnam("nobody").pw_uid
     words = []
     os.chmod(lab.directory, 0o777)
+    ours = lab.environment
+    readable = copy.copy(ours)
+    for name in ("kernel", "initrd", "qemu_apn"):  # the cache may be below root's home
+        setattr(readable, name, shutil.copy(getattr(ours, name), os.path.join(lab.directory, "nobodys-" + name)))
+        os.chmod(getattr(readable, name), 0o755)
     with lab.site() as site:
         plain = site.path.prefix
         source = None
         try:
-            snapshot = lab.snapshot(lab.guest())
-            os.chmod(snapshot, 0o644)
+            os.chmod(lab.snapshot(lab.guest()), 0o644)
+            lab.environment = readable
             site.path.prefix = lambda end: Unprivileged.prefix(plain(end))
             for mode in ("auto", "copy", "zero-copy"):
                 if not source:
@@ -68,6 +74,7 @@ def unprivileged(lab):
                 source = dest
         finally:
             site.path.prefix = plain
+            lab.environment = ours
     return "; ".join(words)
 
 

@@ -8,7 +8,7 @@ from registry import case
 
 def slow_guest(lab):
     """Enough memory that a migration at 0.2 Gb/s lasts some seconds."""
-    return lab.guest(mib=288, used=128, hot=16, rate=16)
+    return lab.guest(mib=288, used=128, hot=16, rate=4)
 
 
 def transferred(source):

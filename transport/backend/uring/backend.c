@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <gnutls/gnutls.h>
 #include <liburing.h>
@@ -28,9 +29,10 @@ static int read_disabled(void)
     return value;
 }
 
-static int explain_setup(int code, struct apn_error *err)
+int apn_uring_explain_setup(int code, struct apn_error *err)
 {
     int disabled = read_disabled();
+    struct rlimit limit = {0};
 
     if (code == -ENOSYS) {
         return apn_error_set(err, code, APN_SCOPE_SESSION, "uring: this kernel has no io_uring (Linux 5.11 or later is needed), or a "
@@ -43,8 +45,10 @@ static int explain_setup(int code, struct apn_error *err)
     if (code == -EPERM) {
         return apn_error_set(err, code, APN_SCOPE_SESSION, "uring: io_uring_setup is not permitted (a seccomp filter or security module)");
     }
-    if (code == -ENOMEM) {
-        return apn_error_set(err, code, APN_SCOPE_SESSION, "uring: no memory for a ring (limits of this process: RLIMIT_MEMLOCK, memory cgroup)");
+    if (code == -ENOMEM && getrlimit(RLIMIT_MEMLOCK, &limit) == 0) {
+        return apn_error_set(err, code, APN_SCOPE_SESSION, "uring: no memory for a ring: RLIMIT_MEMLOCK is %llu KiB for all rings of this user, "
+                                                           "each lane needs %u KiB (ulimit -l, LimitMEMLOCK=)",
+                             (unsigned long long)limit.rlim_cur >> 10, APN_URING_RING_KIB);
     }
     return apn_error_set(err, code, APN_SCOPE_SESSION, "uring: io_uring_setup: %s", strerror(-code));
 }
@@ -57,7 +61,7 @@ static int check_kernel(struct apn_uring_backend *be, struct apn_error *err)
     int ret = io_uring_queue_init_params(4, &ring, &params);
 
     if (ret) {
-        return explain_setup(ret, err);
+        return apn_uring_explain_setup(ret, err);
     }
     if (!(params.features & IORING_FEAT_EXT_ARG)) {
         io_uring_queue_exit(&ring);

@@ -33,6 +33,8 @@ struct apn_uring_backend {
 
 /** apn_uring_backend_addresses() - the peer's, resolved once (may block on a name). Return: 0 or -errno with text. */
 int apn_uring_backend_addresses(struct apn_uring_backend *be, const struct addrinfo **out, struct apn_error *err);
+/** apn_uring_explain_setup() - words for a failure of io_uring_setup(). Return: @code. */
+int apn_uring_explain_setup(int code, struct apn_error *err);
 /** apn_uring_backend_note() - keep the first sentence for apn_backend_counters.note */
 void apn_uring_backend_note(struct apn_uring_backend *be, const char *note);
 

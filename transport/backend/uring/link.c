@@ -183,7 +183,8 @@ int apn_uring_link_poll(struct apn_link *base, struct apn_event *events, unsigne
     if (!link->has_ring && link->stage < APN_URING_FAILED) {
         ret = apn_uring_ring_open(link);
         if (ret) {
-            apn_uring_link_fail(link, ret, "io_uring_setup: %s", strerror(-ret));
+            apn_uring_explain_setup(ret, &link->error);
+            apn_uring_link_fail(link, ret, "no ring");
         }
     }
     for (;;) {

@@ -14,7 +14,9 @@
 #include "backend/uring/send.h"
 #include "wire/handshake.h"
 
-#define APN_URING_RING_ENTRIES 128u /* completions that can wait: 2 x this; notifications are at most APN_URING_BATCHES */
+#define APN_URING_RING_ENTRIES 8u   /* one per tag is prepared at a time */
+#define APN_URING_COMPLETIONS  128u /* notifications are at most APN_URING_BATCHES */
+#define APN_URING_RING_KIB     16u  /* at most, of locked memory where the kernel charges for rings (Linux 6.14) */
 
 enum apn_uring_stage {
     APN_URING_CONNECTING, /* address by address */

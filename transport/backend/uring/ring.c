@@ -57,10 +57,12 @@ static void watch_wake(struct apn_uring_link *link)
 
 int apn_uring_ring_open(struct apn_uring_link *link)
 {
-    int ret = io_uring_queue_init(APN_URING_RING_ENTRIES, &link->ring, IORING_SETUP_COOP_TASKRUN);
+    struct io_uring_params params = {.flags = IORING_SETUP_CQSIZE | IORING_SETUP_COOP_TASKRUN, .cq_entries = APN_URING_COMPLETIONS};
+    int ret = io_uring_queue_init_params(APN_URING_RING_ENTRIES, &link->ring, &params);
 
     if (ret == -EINVAL) { /* before Linux 5.19 */
-        ret = io_uring_queue_init(APN_URING_RING_ENTRIES, &link->ring, 0);
+        params = (struct io_uring_params){.flags = IORING_SETUP_CQSIZE, .cq_entries = APN_URING_COMPLETIONS};
+        ret = io_uring_queue_init_params(APN_URING_RING_ENTRIES, &link->ring, &params);
     }
     if (ret) {
         return ret;

@@ -65,7 +65,7 @@ void sim_stage_reached(struct sim *sim, enum sim_stage stage)
 void sim_plan_print(const struct sim_plan *plan)
 {
     static const char *const patterns[] = {"idle", "uniform", "hot", "sequential"};
-    static const char *const expects[] = {"must complete", "must fail, guest at the source", "any consistent outcome"};
+    static const char *const expects[] = {"must complete", "must fail, guest at the source", "must be unknown", "any consistent outcome"};
 
     printf("seed %llu: %.1f Gb/s, rtt %.2f ms, %u lanes, %s commit; guest %llu MiB%s, %s %.2f Gb/s; limit %.0f ms\n",
            (unsigned long long)plan->seed, (double)plan->rate_bytes_per_s * 8e-9, (double)plan->delay_ns * 2e-6, plan->lanes,
@@ -449,6 +449,10 @@ static void check_outcome(struct sim *sim)
         sim_violation(sim, "must fail with the guest at the source: source %s, destination %s", apn_state_name(r->source_state),
                       apn_state_name(r->dest_state));
     }
+    if (sim->plan->expect == SIM_MUST_BE_UNKNOWN && r->source_state != APN_STATE_UNKNOWN) {
+        sim_violation(sim, "must be unknown: source %s (%s), destination %s", apn_state_name(r->source_state), r->source_error.text,
+                      apn_state_name(r->dest_state));
+    }
     if (!sim->source_dead && !sim->source_runs && !sim->dest_runs && r->source_state != APN_STATE_UNKNOWN &&
         r->source_state != APN_STATE_DONE) {
         sim_violation(sim, "nobody runs the guest, and the source does not say that this is unknown: %s",
@@ -465,13 +469,16 @@ static void check_outcome(struct sim *sim)
 static void collect(struct sim *sim)
 {
     struct sim_result *r = sim->result;
+    struct apn_stats stats = {0};
 
     collect_source(sim);
     r->source_runs = sim->source_runs;
     if (sim->dest) {
         r->dest_state = apn_session_state(sim->dest);
         apn_session_error(sim->dest, &r->dest_error);
+        apn_session_stats(sim->dest, &stats);
     }
+    r->lanes_lost = stats.lanes_lost > r->stats.lanes_lost ? stats.lanes_lost : r->stats.lanes_lost;
     if (r->bulk_ns) {
         r->bulk_share = (double)r->bulk_bytes / ((double)sim->plan->rate_bytes_per_s * (double)r->bulk_ns / 1e9);
     }

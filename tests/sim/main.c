@@ -15,9 +15,10 @@
 
 static void usage(FILE *to)
 {
-    fprintf(to, "usage: sim [--seed N] [--seeds FIRST-LAST] [--jobs N] [--figures] [--figure NAME] [--verbose]\n"
+    fprintf(to, "usage: sim [--seed N] [--seeds FIRST-LAST] [--jobs N] [--matrix [NAME]] [--figures] [--figure NAME] [--verbose]\n"
                 "  --seed N       one migration made from N\n"
                 "  --seeds A-B    all of them, shared among --jobs processes (default: 1)\n"
+                "  --matrix       every message lost at either end, every end struck at every stage; with NAME: one of them\n"
                 "  --figures      64 GiB guests at 100 and 400 Gb/s, and negative controls; --figure NAME: one of them\n"
                 "  --verbose      say what happens, with virtual times\n");
 }
@@ -91,14 +92,15 @@ static int run_seeds(uint64_t first, uint64_t last, unsigned jobs, bool verbose)
 struct choice {
     uint64_t first, last;
     unsigned jobs;
-    bool seeds, figures, verbose;
+    bool seeds, figures, matrix, verbose;
     const char *figure;
 };
 
 static int parse(int argc, char **argv, struct choice *choice)
 {
     static const struct option options[] = {{"seed", 1, NULL, 's'},   {"seeds", 1, NULL, 'S'},   {"jobs", 1, NULL, 'j'},
-                                            {"figures", 0, NULL, 'F'}, {"figure", 1, NULL, 'f'},  {"verbose", 0, NULL, 'v'},
+                                            {"figures", 0, NULL, 'F'}, {"figure", 1, NULL, 'f'},  {"matrix", 2, NULL, 'm'},
+                                            {"verbose", 0, NULL, 'v'},
                                             {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0}};
     char *end;
     int c;
@@ -117,6 +119,9 @@ static int parse(int argc, char **argv, struct choice *choice)
         } else if (c == 'F' || c == 'f') {
             choice->figures = true;
             choice->figure = c == 'f' ? optarg : NULL;
+        } else if (c == 'm') {
+            choice->matrix = true;
+            choice->figure = optarg ? optarg : optind < argc && argv[optind][0] != '-' ? argv[optind++] : NULL;
         } else if (c == 'v') {
             choice->verbose = true;
         } else {
@@ -128,7 +133,7 @@ static int parse(int argc, char **argv, struct choice *choice)
             return -1;
         }
     }
-    if (optind != argc || (!choice->seeds && !choice->figures) || choice->first > choice->last || !choice->jobs ||
+    if (optind != argc || (!choice->seeds && !choice->figures && !choice->matrix) || choice->first > choice->last || !choice->jobs ||
         choice->jobs > JOBS_MAX) {
         usage(stderr);
         return -1;
@@ -147,6 +152,13 @@ int main(int argc, char **argv)
     if (choice.seeds) {
         ret = choice.first == choice.last ? !run_seed(choice.first, choice.verbose)
                                           : run_seeds(choice.first, choice.last, choice.jobs, choice.verbose);
+    }
+    if (choice.matrix && !ret) {
+        ret = sim_matrix(choice.figure, choice.verbose);
+        if (ret < 0) {
+            fprintf(stderr, "sim: the matrix has no \"%s\"\n", choice.figure);
+            return 2;
+        }
     }
     if (choice.figures && !ret) {
         ret = sim_figures(choice.figure, choice.verbose);

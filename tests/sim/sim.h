@@ -61,6 +61,7 @@ struct sim_mishap {
 enum sim_expect {
     SIM_MUST_COMPLETE, /* the destination runs, the source knows */
     SIM_MUST_FAIL,     /* the guest runs on at the source */
+    SIM_MUST_BE_UNKNOWN, /* the source stays paused and says that it cannot know */
     SIM_MAY_BE_ANY,    /* any outcome that is consistent, in bounded time */
 };
 
@@ -78,7 +79,7 @@ struct sim_plan {
     uint32_t timeout_ms;      /* 0 = default */
     bool barrier;             /* negative control: drain after each sync */
     bool load_fails;
-    char source_filters[96], dest_filters[96];
+    char source_filters[128], dest_filters[128];
     struct sim_mishap mishap[SIM_MISHAPS_MAX];
     enum sim_expect expect;
     uint64_t quantum_ns;      /* time moves at least that much */
@@ -97,6 +98,7 @@ struct sim_result {
     uint64_t blackout_ns;       /* source stops -> destination starts */
     uint64_t end_ns;
     unsigned rounds;
+    unsigned lanes_lost;        /* at the end that lost more */
     uint64_t bulk_bytes, bulk_ns;     /* wire, from 200 ms into precopy until the guest stops */
     double bulk_share;                /* of the rate */
     double boundary_idle_max;         /* share of the 10 ms after a sync in which the wire was idle, worst round */
@@ -111,6 +113,8 @@ int sim_run(const struct sim_plan *plan, struct sim_result *result);
 /** sim_plan_from_seed() - a guest, a path and mishaps out of one number */
 void sim_plan_from_seed(struct sim_plan *plan, uint64_t seed);
 void sim_plan_print(const struct sim_plan *plan);
+/** sim_matrix() - every arrow lost, every end struck at every stage. @only: one of them by name. Return: failures, -1 unknown. */
+int sim_matrix(const char *only, bool verbose);
 /** sim_figures() - the named big runs and negative controls. @only: a name, NULL = all. Return: failures, -1 unknown name. */
 int sim_figures(const char *only, bool verbose);
 

@@ -77,8 +77,8 @@ void agent_help_command(FILE *out, const struct agent_command *const *path, int 
         print_commands(out, command->children);
         return;
     }
-    fprintf(out, " [OPTIONS]%s%s\n", command->operands != NULL ? " " : "",
-            command->operands != NULL ? command->operands : "");
+    bool operands = command->operands != NULL && command->operands[0] != '\0';
+    fprintf(out, " [OPTIONS]%s%s\n", operands ? " " : "", operands ? command->operands : "");
     if (command->detail != NULL) {
         fprintf(out, "\n%s\n", command->detail);
     }

@@ -136,6 +136,18 @@ static int read_start(struct actual *actual, int64_t *start_s)
     return 0;
 }
 
+/* Shikoku leaves the cell of a 制御量 empty while nothing is curtailed; elsewhere an empty cell in
+ * a measured row is a value that is missing. */
+static void fill_uncurtailed(const struct actual *actual, struct grid_record *record)
+{
+    for (size_t index = FIRST_QUANTITY; index < LAYOUT_COUNT; index++) {
+        if (actual->reader->area == AGENT_AREA_SHIKOKU && layout[index].role == CURTAILED &&
+            actual->columns[index].at >= 0 && isnan(record->values[index])) {
+            record->values[index] = 0;
+        }
+    }
+}
+
 /* Sets the row's quality from its balance; empty cells count as none of that source. */
 static void check_balance(const struct actual *actual, struct grid_record *record)
 {
@@ -196,6 +208,7 @@ static int read_row(struct actual *actual)
         return status;
     }
     if (any) {
+        fill_uncurtailed(actual, record);
         check_balance(actual, record);
     }
     return 0;

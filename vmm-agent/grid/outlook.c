@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* outlook.c - the page with the outlook on curtailment in Kyushu (再生可能エネルギー出力制御見通し)
  * Owner: none.   Thread: the caller's.
- * Time:  issue time and three days from the page (JST); the year is the one nearest to now_s.
+ * Time:  issue time and three days from the page (JST); the page names no year, so it is the one
+ *        nearest to the date in the file name (YYYYMMDD), else to now_s.
  * Units: page 万kW, series MW over the whole day, 0 = no curtailment expected.
  *
  * Published at 17:00 of the day before and revised in the morning. A cell is "―" (none) or an
@@ -32,6 +33,7 @@ static const struct {
 struct page {
     struct grid_reader *reader;
     const char *at; /* in the normalised HTML */
+    int64_t about_s; /* the year is the one nearest to this */
     int64_t issued_s;
     int64_t day_s[DAYS];
     int days;
@@ -53,10 +55,10 @@ static int fail(struct page *page, const char *expected, const char *found)
                           expected, found);
 }
 
-/* Midnight JST of month/day in the year that brings it nearest to now. */
-static bool nearest(int month, int day, int64_t now_s, int64_t *midnight_s)
+/* Midnight JST of month/day in the year that brings it nearest to @about_s. */
+static bool nearest(int month, int day, int64_t about_s, int64_t *midnight_s)
 {
-    int year = agent_date_of(now_s).year;
+    int year = agent_date_of(about_s).year;
     bool found = false;
 
     for (int shift = -1; shift <= 1; shift++) {
@@ -65,7 +67,7 @@ static bool nearest(int month, int day, int64_t now_s, int64_t *midnight_s)
             continue;
         }
         int64_t start_s = agent_date_start(date);
-        if (!found || llabs(start_s - now_s) < llabs(*midnight_s - now_s)) {
+        if (!found || llabs(start_s - about_s) < llabs(*midnight_s - about_s)) {
             *midnight_s = start_s;
             found = true;
         }
@@ -90,7 +92,7 @@ static int read_issued(struct page *page)
         at++;
     }
     if (at == NULL || hour < 0 || hour > 23 || minute < 0 || minute > 59 ||
-        !nearest(month, day, page->reader->input->now_s, &page->issued_s)) {
+        !nearest(month, day, page->about_s, &page->issued_s)) {
         return fail(page, "the issue time '(M月D日 H時M分発表)'", at != NULL ? at : "no such text");
     }
     page->issued_s += hour * 3600 + minute * 60;
@@ -157,7 +159,7 @@ static int read_days(struct page *page)
             continue;
         }
         if (page->days == DAYS ||
-            !nearest(month, day, page->reader->input->now_s, &page->day_s[page->days])) {
+            !nearest(month, day, page->about_s, &page->day_s[page->days])) {
             return fail(page, "three days", page->cells[index]);
         }
         page->days++;
@@ -287,13 +289,17 @@ static void drop_blanks(char *html)
 
 static int parse(struct grid_reader *reader)
 {
-    struct page page = {.reader = reader};
+    struct page page = {.reader = reader, .about_s = reader->input->now_s};
+    struct agent_date date;
     size_t room = reader->size * 2 + 64;
     char *html = malloc(room);
     int status = 0;
 
     if (html == NULL) {
         return -ENOMEM;
+    }
+    if (grid_name_date(reader->input->name, 8, &date)) {
+        page.about_s = agent_date_start(date);
     }
     if (agent_text_key(reader->text, html, room) < 0) {
         status = fail(&page, "a page of text", "something else");

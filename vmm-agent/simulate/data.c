@@ -51,6 +51,11 @@ double agent_sim_carbon(const double *mw)
     return power > 0.0 ? grams / power : 0.0;
 }
 
+bool agent_sim_quality_usable(uint32_t quality)
+{
+    return agent_quality_usable(quality & ~(uint32_t)AGENT_QUALITY_INCOMPLETE);
+}
+
 double agent_sim_data_at(const struct agent_sim_data *data, enum agent_area area,
                          enum agent_sim_signal signal, int64_t slot)
 {
@@ -110,7 +115,7 @@ static double usable(const struct agent_series *series, int64_t slot)
     const struct agent_point *point =
         series != NULL ? agent_series_find(series, agent_slot_start(slot)) : NULL;
 
-    return point != NULL && agent_quality_usable(point->quality) ? point->value : (double)NAN;
+    return point != NULL && agent_sim_quality_usable(point->quality) ? point->value : (double)NAN;
 }
 
 static void keep(double *value, double fresh)
@@ -189,7 +194,7 @@ static void note_doubts(struct agent_sim_data *data, const struct agent_series *
         int64_t at = agent_slot_of(series->points[i].start_s) - data->first_slot;
         bool missing = (series->points[i].quality & AGENT_QUALITY_MISSING) != 0;
         if (at >= 0 && at < (int64_t)data->slots && !missing &&
-            !agent_quality_usable(series->points[i].quality)) {
+            !agent_sim_quality_usable(series->points[i].quality)) {
             doubtful++;
             why |= series->points[i].quality;
         }

@@ -59,6 +59,10 @@ int agent_sim_data_host(const char *directory, const char *place, int64_t now_s,
                         enum agent_area area, struct agent_sim_data *data,
                         struct agent_error *error);
 
+/** agent_sim_quality_usable() - as agent_quality_usable(), but a value is not dropped because
+ * other slots of its day are missing: the running day is like that, and the gate counts holes */
+bool agent_sim_quality_usable(uint32_t quality);
+
 /** agent_sim_data_at() - NAN when not known */
 double agent_sim_data_at(const struct agent_sim_data *data, enum agent_area area,
                          enum agent_sim_signal signal, int64_t slot);

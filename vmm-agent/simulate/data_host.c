@@ -63,7 +63,7 @@ static int read_one(const char *directory, const char *name, const char *place, 
             }
             meter->series++;
             for (size_t i = 0; i < series->count; i++) {
-                if (agent_quality_usable(series->points[i].quality)) {
+                if (agent_sim_quality_usable(series->points[i].quality)) {
                     add(data, &series->points[i], meter);
                 }
             }

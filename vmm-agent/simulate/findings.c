@@ -84,7 +84,16 @@ static void plans(struct agent_sim_result *result)
     const struct agent_sim_outcome *oracle = agent_sim_find(result, "oracle");
     const char *unit = result->priced ? "JPY" : "JPY at a flat 10 JPY/kWh";
 
-    if (chosen == NULL || best_static == NULL || persistence == NULL || oracle == NULL) {
+    if (best_static == NULL || persistence == NULL || oracle == NULL) {
+        return;
+    }
+    if (chosen == NULL) {
+        double saved = best_static->account.objective - persistence->account.objective;
+        say(result,
+            "With %s, the plan of the VMs saves %.2f %% against best static (%.0f %s, moves "
+            "included).",
+            result->use_known ? "persistence" : "known prices",
+            100 * saved / fmax(fabs(best_static->account.objective), 1e-9), saved, unit);
         return;
     }
     say(result,

@@ -174,8 +174,12 @@ int agent_sim_forecasts_make(const struct agent_sim_request *request,
     for (size_t i = 0; i < size; i++) {
         forecasts->value[i] = NAN;
     }
+    bool sunny = false; /* without solar power there is nothing to forecast: one plan will do */
+    for (size_t s = 0; s < request->site_count; s++) {
+        sunny = sunny || request->sites[s].ratio > 0.0;
+    }
     for (size_t m = 0; m < count; m++) {
-        bool wanted = request->method == NULL || methods[m] == request->method ||
+        bool wanted = (sunny && request->method == NULL) || methods[m] == request->method ||
                       methods[m] == &agent_fc_persistence;
         if (wanted && (methods[m]->kinds & (1u << AGENT_FC_PV)) != 0) {
             run_method(request, data, methods[m], forecasts);
@@ -184,7 +188,7 @@ int agent_sim_forecasts_make(const struct agent_sim_request *request,
             request->progress(request->progress_arg, "forecast", m + 1, count);
         }
     }
-    if (request->method == NULL) {
+    if (request->method == NULL && sunny) {
         choice(request, data, forecasts, result);
     }
     return 0;

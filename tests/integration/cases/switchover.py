@@ -50,7 +50,7 @@ def limits(lab):
 def stop_and_wait(lab):
     rates = {}
     with lab.site() as site:
-        for name, window in (("auto", 0), ("stop-and-wait", 1)):
+        for name, window in (("auto", 0), ("stop-and-wait", 65536)):
             source = site.source(lab.guest(mib=512, used=256, hot=0, rate=0))
             dest = site.dest(source)
             info = site.move(source, dest, {"apn-window": window}, seconds=90)

@@ -46,6 +46,7 @@ struct apn_uring_link {
     bool ready;                    /* the socket can go on connecting or shaking */
     unsigned sockets;              /* opened so far; a watch of an earlier one means nothing */
     bool damaged;                  /* what arrived makes no sense: parse no further */
+    bool zerocopying;              /* the send in the kernel is a zero-copy one */
     unsigned notifications;        /* zero-copy sends the kernel still reads */
 
     const struct addrinfo *address; /* being tried */

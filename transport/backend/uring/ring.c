@@ -3,7 +3,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -130,7 +132,8 @@ static void feed_batch(struct apn_uring_link *link, unsigned batch)
 {
     struct io_uring_sqe *sqe = prepare(link);
 
-    if (send_zerocopy(link)) {
+    link->zerocopying = send_zerocopy(link);
+    if (link->zerocopying) {
         io_uring_prep_sendmsg_zc(sqe, link->fd, &link->tx.message, MSG_WAITALL | MSG_NOSIGNAL);
         sqe->ioprio |= IORING_SEND_ZC_REPORT_USAGE;
     } else {
@@ -198,6 +201,20 @@ static void notified(struct apn_uring_link *link, unsigned batch, uint32_t usage
     apn_uring_sender_notified(&link->tx, batch);
 }
 
+/* The kernel charges zero-copy sends in flight to RLIMIT_MEMLOCK (not with CAP_IPC_LOCK). Beyond it copying is the way. */
+static void give_up_zerocopy(struct apn_uring_link *link)
+{
+    struct apn_uring_backend *be = apn_uring_link_backend(link);
+    struct rlimit limit = {0};
+    char note[APN_ERROR_TEXT_MAX];
+
+    getrlimit(RLIMIT_MEMLOCK, &limit);
+    snprintf(note, sizeof(note), "zero-copy: what is in flight exceeds RLIMIT_MEMLOCK (%llu KiB for this user), so payload is copied",
+             (unsigned long long)limit.rlim_cur >> 10);
+    apn_uring_backend_note(be, note);
+    atomic_store(&be->mode, APN_URING_MODE_COPY);
+}
+
 static void sent(struct apn_uring_link *link, unsigned batch, const struct io_uring_cqe *cqe)
 {
     if (cqe->flags & IORING_CQE_F_NOTIF) {
@@ -208,7 +225,9 @@ static void sent(struct apn_uring_link *link, unsigned batch, const struct io_ur
         link->notifications++;
         apn_uring_sender_expect(&link->tx, batch);
     }
-    if (cqe->res < 0 && cqe->res != -EINTR && cqe->res != -EAGAIN) {
+    if (link->zerocopying && (cqe->res == -ENOMEM || cqe->res == -ENOBUFS)) {
+        give_up_zerocopy(link);
+    } else if (cqe->res < 0 && cqe->res != -EINTR && cqe->res != -EAGAIN) {
         apn_uring_sender_abandon(&link->tx);
         apn_uring_link_stop_sending(link, cqe->res);
         return;

@@ -172,7 +172,8 @@ static void a_stalled_link_can_be_woken(void **state)
     conf_idle(&rig, 50);
     rig.out[0].link->backend->ops->wake(rig.out[0].link);
     start = conf_now(&rig);
-    assert_int_equal(rig.out[0].link->backend->ops->poll(rig.out[0].link, events, 4, 5000000000), 0);
+    assert_int_equal(rig.out[0].link->backend->ops->poll(rig.out[0].link, events, 4, 5000000000),
+                     0);
     assert_true(conf_now(&rig) - start < 1000000000);
     conf_close(&rig);
 }

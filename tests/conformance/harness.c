@@ -6,7 +6,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
-/* Virtual path: 600 km at 10 Gb/s. Real loop: a short one, so that messages are on their way for a while. */
+/* Virtual path: 600 km at 10 Gb/s. Real loop: a short one, so that messages are on their way for a
+ * while. */
 static const struct apn_loop_config virtual_path = {
     .to_listener = {.delay_ns = 3000000, .rate_bytes_per_s = 1250000000},
     .to_connector = {.delay_ns = 3000000, .rate_bytes_per_s = 1250000000},
@@ -34,7 +35,8 @@ uint64_t conf_now(const struct conf_rig *rig)
 
 /* ---- accepting ----------------------------------------------------------- */
 
-static int on_authorise(void *opaque, const struct apn_hello *hello, struct apn_welcome *welcome, struct apn_error *err)
+static int on_authorise(void *opaque, const struct apn_hello *hello, struct apn_welcome *welcome,
+                        struct apn_error *err)
 {
     struct conf_rig *rig = opaque;
     int code;
@@ -44,7 +46,9 @@ static int on_authorise(void *opaque, const struct apn_hello *hello, struct apn_
     code = rig->authorise_code;
     *welcome = rig->welcome;
     pthread_mutex_unlock(&rig->lock);
-    return code ? apn_error_set(err, code, APN_SCOPE_SESSION, "lane %u is not wanted today", hello->lane) : 0;
+    return code ? apn_error_set(err, code, APN_SCOPE_SESSION, "lane %u is not wanted today",
+                                hello->lane)
+                : 0;
 }
 
 static void on_attach(void *opaque, const struct apn_hello *hello, struct apn_link *link)
@@ -92,7 +96,8 @@ static void *no_resolve(void *opaque, unsigned region, uint64_t offset, uint32_t
 
 static uint8_t *memory_new(void)
 {
-    void *memory = mmap(NULL, CONF_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory =
+        mmap(NULL, CONF_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     assert_true(memory != MAP_FAILED);
     return memory;
@@ -103,7 +108,8 @@ static struct apn_backend *backend_new(struct conf_rig *rig, bool is_source, con
     const struct conf_options *o = &rig->options;
     const char *secret = is_source ? o->source_secret : o->dest_secret;
     const char *filters = is_source ? o->source_filters : o->dest_filters;
-    struct apn_region region = {.length = CONF_MEMORY, .page_size = APN_PAGE_SIZE, .flags = APN_REGION_FIXED};
+    struct apn_region region = {
+        .length = CONF_MEMORY, .page_size = APN_PAGE_SIZE, .flags = APN_REGION_FIXED};
     struct apn_backend_config config = {
         .clock = rig->world ? apn_loop_world_clock(rig->world) : &apn_clock_monotonic,
         .host = "127.0.0.1",
@@ -141,7 +147,8 @@ void conf_open(struct conf_rig *rig, const struct conf_options *options)
         rig->options = *options;
     }
     if (!strncmp(conf_backend, "loop", 4)) {
-        rig->world = apn_loop_world_new(strcmp(conf_backend, "loop-virtual") ? &real_path : &virtual_path);
+        rig->world =
+            apn_loop_world_new(strcmp(conf_backend, "loop-virtual") ? &real_path : &virtual_path);
         assert_non_null(rig->world);
     }
     for (unsigned i = 0; i < CONF_LANES; i++) {
@@ -260,7 +267,8 @@ static void move(struct conf_rig *rig, struct conf_end *patient)
     if (conf_is_virtual(rig)) {
         uint64_t now = conf_now(rig), next = apn_loop_world_next(rig->world);
 
-        apn_loop_world_advance(rig->world, next > now && next < now + VIRTUAL_STEP_NS ? next : now + VIRTUAL_STEP_NS);
+        apn_loop_world_advance(
+            rig->world, next > now && next < now + VIRTUAL_STEP_NS ? next : now + VIRTUAL_STEP_NS);
     } else if (patient && patient->link && !patient->head) {
         end_poll(patient, 200000);
     } else {
@@ -324,7 +332,8 @@ void conf_expect_down(struct conf_rig *rig, struct conf_end *end)
     assert_int_equal(event->event.type, APN_EVENT_DOWN);
     assert_true(event->event.error.code < 0);
     assert_true(event->event.error.text[0]);
-    assert_int_equal(end->link->backend->ops->poll(end->link, after, 4, 0), 0); /* the last event of a link */
+    assert_int_equal(end->link->backend->ops->poll(end->link, after, 4, 0),
+                     0); /* the last event of a link */
 }
 
 void conf_connect(struct conf_rig *rig, unsigned lane, uint32_t generation)
@@ -390,7 +399,8 @@ void conf_wait_strangers(struct conf_rig *rig, unsigned n)
 
 struct apn_msg conf_stream(uint64_t offset, const void *payload, uint32_t bytes)
 {
-    return (struct apn_msg){.type = APN_MSG_STREAM, .offset = offset, .payload = payload, .bytes = bytes};
+    return (struct apn_msg){
+        .type = APN_MSG_STREAM, .offset = offset, .payload = payload, .bytes = bytes};
 }
 
 struct apn_msg conf_extent(struct conf_rig *rig, uint64_t offset, uint32_t span)

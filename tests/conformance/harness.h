@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* harness.h - two ends of one backend in one process, and peers that do not keep to the protocol
- * Owner: the test.   Thread: the test's, except the accept callbacks.   Time: real or the loop world's.
- * Waiting is always bounded (CONF_PATIENCE_MS) and moves every link, as the contract asks for. */
+ * Owner: the test.   Thread: the test's, except the accept callbacks.   Time: real or the loop
+ * world's. Waiting is always bounded (CONF_PATIENCE_MS) and moves every link, as the contract asks
+ * for. */
 #ifndef TESTS_CONFORMANCE_HARNESS_H
 #define TESTS_CONFORMANCE_HARNESS_H
 
@@ -29,8 +30,8 @@
 #define CONF_STRANGERS   256u
 
 /* What is under test; set once by main(). */
-extern const char *conf_backend;  /* "loop", "loop-virtual", "uring", ... */
-extern const char *conf_filters;  /* around both ends, or NULL */
+extern const char *conf_backend; /* "loop", "loop-virtual", "uring", ... */
+extern const char *conf_filters; /* around both ends, or NULL */
 
 /* An event with its payload copied, because the original lives only until the next poll. */
 struct conf_event {
@@ -64,7 +65,7 @@ struct conf_rig {
     pthread_mutex_t lock; /* the accept thread shares what follows */
     struct apn_link *accepted[CONF_LANES];
     struct apn_hello accepted_hello[CONF_LANES];
-    int authorise_code;   /* what authorise answers */
+    int authorise_code; /* what authorise answers */
     struct apn_welcome welcome;
     unsigned authorised;
     unsigned strangers;
@@ -83,13 +84,15 @@ void conf_up(struct conf_rig *rig, unsigned lanes);
 void conf_accept(struct conf_rig *rig, unsigned lane);
 void conf_end_close(struct conf_end *end);
 
-/** conf_next() - the next event of @end; the test fails when none comes. Valid until the next conf_next() of any end. */
+/** conf_next() - the next event of @end; the test fails when none comes. Valid until the next
+ * conf_next() of any end. */
 struct conf_event *conf_next(struct conf_rig *rig, struct conf_end *end);
 /** conf_peek() - is there an event for @end by now? */
 bool conf_peek(struct conf_rig *rig, struct conf_end *end);
 /** conf_idle() - let time pass, links moving */
 void conf_idle(struct conf_rig *rig, unsigned ms);
-/** conf_post() - post, and retry what is refused with -EAGAIN, links moving. Return: 0 or -errno (not -EAGAIN). */
+/** conf_post() - post, and retry what is refused with -EAGAIN, links moving. Return: 0 or -errno
+ * (not -EAGAIN). */
 int conf_post(struct conf_rig *rig, struct conf_end *end, const struct apn_msg *msgs, unsigned n);
 void conf_expect_down(struct conf_rig *rig, struct conf_end *end);
 /** conf_wait_strangers() - until @n were reported */
@@ -106,7 +109,8 @@ struct conf_raw {
 };
 
 void conf_raw_connect(struct conf_rig *rig, struct conf_raw *raw);
-/** conf_raw_server() - a port where nobody speaks the protocol; conf_raw_accept() takes its connections */
+/** conf_raw_server() - a port where nobody speaks the protocol; conf_raw_accept() takes its
+ * connections */
 uint16_t conf_raw_server(struct conf_rig *rig, int *fd);
 void conf_raw_accept(struct conf_rig *rig, int server, struct conf_raw *raw);
 void conf_raw_send(struct conf_rig *rig, struct conf_raw *raw, const void *bytes, size_t length);

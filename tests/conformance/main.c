@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* main.c - conformance BACKEND [traffic|peers|faults [FILTERS]]: the contract of apnmig/backend.h, for any backend
- * BACKEND: loop, loop-virtual, uring, ... Exit: 0, 1 = failed, 77 = the backend cannot run here. */
+/* main.c - conformance BACKEND [traffic|peers|faults [FILTERS]]: the contract of apnmig/backend.h,
+ * for any backend BACKEND: loop, loop-virtual, uring, ... Exit: 0, 1 = failed, 77 = the backend
+ * cannot run here. */
 #include <errno.h>
 
 #include "conformance/harness.h"
@@ -11,7 +12,8 @@ const char *conf_filters;
 /* Return: 0 when the backend can be made here. */
 static int probe(void)
 {
-    struct apn_backend_config config = {.clock = &apn_clock_monotonic, .host = "127.0.0.1", .port = "0"};
+    struct apn_backend_config config = {
+        .clock = &apn_clock_monotonic, .host = "127.0.0.1", .port = "0"};
     struct apn_backend *be = NULL;
     struct apn_error err = {0};
     int ret;

@@ -23,7 +23,8 @@ static void one_page_passes(struct conf_rig *rig, unsigned lane)
     assert_int_equal(conf_next(rig, &rig->in[lane])->event.msg.type, APN_MSG_EXTENT);
 }
 
-/* The stranger says @bytes and hangs up when @hangs_up; the listener reports it and serves the next one. */
+/* The stranger says @bytes and hangs up when @hangs_up; the listener reports it and serves the next
+ * one. */
 static void stranger(const void *bytes, size_t length, bool hangs_up)
 {
     struct conf_options options = {.handshake_timeout_ms = 300};
@@ -92,8 +93,8 @@ static void down_with(struct conf_rig *rig, unsigned lane, int code, const char 
     event = conf_next(rig, &rig->out[lane]);
     assert_int_equal(event->event.type, APN_EVENT_DOWN);
     if (event->event.error.code != code || (word && !strstr(event->event.error.text, word))) {
-        fail_msg("expected %d and \"%s\", got %d: %s", code, word ? word : "", event->event.error.code,
-                 event->event.error.text);
+        fail_msg("expected %d and \"%s\", got %d: %s", code, word ? word : "",
+                 event->event.error.code, event->event.error.text);
     }
     conf_end_close(&rig->out[lane]);
 }
@@ -159,7 +160,8 @@ static void another_version_is_refused(void **state)
     wire.prefix.check = apn_crc32c(0, &wire, sizeof(wire));
     conf_raw_connect(&rig, &raw);
     conf_raw_send(&rig, &raw, &wire, sizeof(wire));
-    while (got < sizeof(reject) && (n = conf_raw_recv(&rig, &raw, (uint8_t *)&reject + got, sizeof(reject) - got)) > 0) {
+    while (got < sizeof(reject) &&
+           (n = conf_raw_recv(&rig, &raw, (uint8_t *)&reject + got, sizeof(reject) - got)) > 0) {
         got += n;
     }
     assert_int_equal(got, sizeof(reject));
@@ -172,7 +174,8 @@ static void another_version_is_refused(void **state)
 
 /* ---- after the handshake -------------------------------------------------------- */
 
-/* A peer with a proper handshake says @bytes: its link goes down, memory stays as it was, the listener serves on. */
+/* A peer with a proper handshake says @bytes: its link goes down, memory stays as it was, the
+ * listener serves on. */
 static void liar(const void *bytes, size_t length, bool hangs_up)
 {
     struct conf_rig rig;
@@ -207,7 +210,10 @@ static void lying_message(const struct apn_msg *msg, size_t payload)
 
 static void hostile_messages_do_not_reach_memory(void **state)
 {
-    struct apn_msg msg = {.type = APN_MSG_EXTENT, .kind = APN_EXTENT_DATA, .span = APN_PAGE_SIZE, .bytes = APN_PAGE_SIZE};
+    struct apn_msg msg = {.type = APN_MSG_EXTENT,
+                          .kind = APN_EXTENT_DATA,
+                          .span = APN_PAGE_SIZE,
+                          .bytes = APN_PAGE_SIZE};
     uint8_t header[APN_WIRE_HEADER_BYTES], garbage[APN_WIRE_HEADER_BYTES];
 
     (void)state;
@@ -261,7 +267,8 @@ static void foreign_server(const void *bytes, size_t length, int expect)
     struct conf_options options = {.handshake_timeout_ms = 300};
     struct apn_hello hello = {.lane = 0, .lanes = 1, .generation = 1, .timeout_ms = 8000};
     struct conf_rig rig;
-    struct apn_backend_config config = {.host = "127.0.0.1", .handshake_timeout_ms = 300, .send_mode = "auto"};
+    struct apn_backend_config config = {
+        .host = "127.0.0.1", .handshake_timeout_ms = 300, .send_mode = "auto"};
     struct apn_backend *be;
     struct apn_error err = {0};
     struct conf_raw raw;
@@ -284,7 +291,8 @@ static void foreign_server(const void *bytes, size_t length, int expect)
     event = conf_next(&rig, &rig.out[0]);
     assert_int_equal(event->event.type, APN_EVENT_DOWN);
     if (expect && event->event.error.code != expect) {
-        fail_msg("expected %d, got %d: %s", expect, event->event.error.code, event->event.error.text);
+        fail_msg("expected %d, got %d: %s", expect, event->event.error.code,
+                 event->event.error.text);
     }
     conf_end_close(&rig.out[0]);
     conf_raw_close(&raw);

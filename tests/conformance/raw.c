@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* raw.c - peers that send what they like: a plain socket, or a raw connection of the loop world (see harness.h) */
+/* raw.c - peers that send what they like: a plain socket, or a raw connection of the loop world
+ * (see harness.h) */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +12,8 @@
 
 static struct sockaddr_in loopback(uint16_t port)
 {
-    return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
 void conf_raw_connect(struct conf_rig *rig, struct conf_raw *raw)
@@ -72,7 +74,8 @@ void conf_raw_accept(struct conf_rig *rig, int server, struct conf_raw *raw)
 void conf_raw_send(struct conf_rig *rig, struct conf_raw *raw, const void *bytes, size_t length)
 {
     if (raw->loop) {
-        apn_loop_raw_send(raw->loop, bytes, length); /* the peer may have hung up: that is its right */
+        apn_loop_raw_send(raw->loop, bytes,
+                          length); /* the peer may have hung up: that is its right */
         return;
     }
     for (int i = 0; i < 2000 && length; i++) {
@@ -93,7 +96,8 @@ void conf_raw_send(struct conf_rig *rig, struct conf_raw *raw, const void *bytes
 size_t conf_raw_recv(struct conf_rig *rig, struct conf_raw *raw, void *bytes, size_t room)
 {
     for (int i = 0; i < 5000; i++) {
-        long n = raw->loop ? apn_loop_raw_recv(raw->loop, bytes, room) : recv(raw->fd, bytes, room, 0);
+        long n =
+            raw->loop ? apn_loop_raw_recv(raw->loop, bytes, room) : recv(raw->fd, bytes, room, 0);
         bool again = raw->loop ? n == -EAGAIN : n < 0 && errno == EAGAIN;
 
         if (!again) {
@@ -128,14 +132,16 @@ static void flush(struct conf_rig *rig, struct conf_raw *raw, struct apn_handsha
 void conf_raw_up(struct conf_rig *rig, struct conf_raw *raw, unsigned lane)
 {
     static const uint8_t nonce[32] = {1, 2, 3};
-    struct apn_hello hello = {.lane = (uint16_t)lane, .lanes = CONF_LANES, .generation = 1, .timeout_ms = 8000};
+    struct apn_hello hello = {
+        .lane = (uint16_t)lane, .lanes = CONF_LANES, .generation = 1, .timeout_ms = 8000};
     struct apn_handshake hs;
     uint8_t bytes[APN_WIRE_HS_MAX];
 
     memset(hello.session_id, 0x5a, sizeof(hello.session_id));
     conf_raw_connect(rig, raw);
     apn_handshake_client_init(&hs, &hello, rig->options.source_secret,
-                              rig->options.source_secret ? strlen(rig->options.source_secret) : 0, nonce);
+                              rig->options.source_secret ? strlen(rig->options.source_secret) : 0,
+                              nonce);
     flush(rig, raw, &hs);
     while (hs.step == APN_HS_STEP_MORE) {
         size_t n = conf_raw_recv(rig, raw, bytes, apn_handshake_wants(&hs));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* traffic.c - well-behaved ends: order, exactness, sizes, refusal, both directions, closing, waking, many links */
+/* traffic.c - well-behaved ends: order, exactness, sizes, refusal, both directions, closing,
+ * waking, many links */
 #include <errno.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -40,7 +41,8 @@ static void opening_tells_both_ends(void **state)
 
 /* ---- order and exactness -------------------------------------------------- */
 
-/* Message @i of a replayable sequence: extents with and without contents, stream pieces, reports, pings. */
+/* Message @i of a replayable sequence: extents with and without contents, stream pieces, reports,
+ * pings. */
 static struct apn_msg nth_message(struct conf_rig *rig, const uint8_t *noise, uint64_t i)
 {
     uint64_t seed = i * 2654435761u + 99;
@@ -50,9 +52,13 @@ static struct apn_msg nth_message(struct conf_rig *rig, const uint8_t *noise, ui
 
     switch (random_next(&seed) % 6) {
     case 0:
-        return (struct apn_msg){.type = APN_MSG_EXTENT, .kind = APN_EXTENT_ZERO, .offset = offset, .span = pages * APN_PAGE_SIZE};
+        return (struct apn_msg){.type = APN_MSG_EXTENT,
+                                .kind = APN_EXTENT_ZERO,
+                                .offset = offset,
+                                .span = pages * APN_PAGE_SIZE};
     case 1:
-        return (struct apn_msg){.type = APN_MSG_APPLIED, .offset = i, .value = i * 3, .span = (uint32_t)i};
+        return (struct apn_msg){
+            .type = APN_MSG_APPLIED, .offset = i, .value = i * 3, .span = (uint32_t)i};
     case 2:
         return conf_stream(i << 20, noise + i % 1000, bytes);
     case 3:
@@ -67,8 +73,8 @@ static void assert_same_message(const struct apn_msg *expect, const struct apn_m
     if (got->type != expect->type || got->kind != expect->kind || got->region != expect->region ||
         got->lane != expect->lane || got->bytes != expect->bytes || got->span != expect->span ||
         got->offset != expect->offset || got->value != expect->value) {
-        fail_msg("message %llu: expected %s, got %s", (unsigned long long)i, apn_msg_type_name(expect->type),
-                 apn_msg_type_name(got->type));
+        fail_msg("message %llu: expected %s, got %s", (unsigned long long)i,
+                 apn_msg_type_name(expect->type), apn_msg_type_name(got->type));
     }
     if (expect->type == APN_MSG_EXTENT) {
         assert_null(got->payload);
@@ -90,7 +96,8 @@ static uint8_t *noise_new(void)
 }
 
 /* Sends messages @from.. in batches of changing size while the other end takes them. */
-static void exchange(struct conf_rig *rig, struct conf_end *to, struct conf_end *from, uint64_t count)
+static void exchange(struct conf_rig *rig, struct conf_end *to, struct conf_end *from,
+                     uint64_t count)
 {
     uint8_t *noise = noise_new();
     uint64_t sent = 0, taken = 0, seed = count;
@@ -113,11 +120,13 @@ static void exchange(struct conf_rig *rig, struct conf_end *to, struct conf_end 
             struct apn_msg expect = nth_message(rig, noise, taken);
 
             if (event->event.type != APN_EVENT_MSG) {
-                fail_msg("message %llu: link down: %s", (unsigned long long)taken, event->event.error.text);
+                fail_msg("message %llu: link down: %s", (unsigned long long)taken,
+                         event->event.error.text);
             }
             assert_same_message(&expect, &event->event.msg, taken);
             if (expect.type == APN_MSG_EXTENT && expect.kind == APN_EXTENT_DATA) {
-                assert_memory_equal(rig->dest_memory + expect.offset, rig->source_memory + expect.offset, expect.bytes);
+                assert_memory_equal(rig->dest_memory + expect.offset,
+                                    rig->source_memory + expect.offset, expect.bytes);
             }
             taken++;
         }
@@ -148,15 +157,18 @@ static void both_directions_at_once(void **state)
     conf_up(&rig, 1);
     while (taken[0] < 500 || taken[1] < 500) {
         for (unsigned way = 0; way < 2; way++) {
-            struct conf_end *from = way ? &rig.in[0] : &rig.out[0], *to = way ? &rig.out[0] : &rig.in[0];
-            struct apn_msg msg = conf_stream(sent[way], noise + sent[way], 1 + sent[way] * 97 % APN_STREAM_CHUNK_MAX);
+            struct conf_end *from = way ? &rig.in[0] : &rig.out[0],
+                            *to = way ? &rig.out[0] : &rig.in[0];
+            struct apn_msg msg = conf_stream(sent[way], noise + sent[way],
+                                             1 + sent[way] * 97 % APN_STREAM_CHUNK_MAX);
 
             if (sent[way] < 500 && !conf_post(&rig, from, &msg, 1)) {
                 sent[way]++;
             }
             while (taken[way] < sent[way] && (sent[way] == 500 || conf_peek(&rig, to))) {
                 struct conf_event *event = conf_next(&rig, to);
-                struct apn_msg expect = conf_stream(taken[way], noise + taken[way], 1 + taken[way] * 97 % APN_STREAM_CHUNK_MAX);
+                struct apn_msg expect = conf_stream(taken[way], noise + taken[way],
+                                                    1 + taken[way] * 97 % APN_STREAM_CHUNK_MAX);
 
                 assert_int_equal(event->event.type, APN_EVENT_MSG);
                 assert_same_message(&expect, &event->event.msg, taken[way]++);
@@ -169,7 +181,8 @@ static void both_directions_at_once(void **state)
 
 static void edge_sizes_pass(void **state)
 {
-    static const uint32_t stream_sizes[] = {1, 2, 39, 40, 41, 4095, 4096, APN_STREAM_CHUNK_MAX - 1, APN_STREAM_CHUNK_MAX};
+    static const uint32_t stream_sizes[] = {
+        1, 2, 39, 40, 41, 4095, 4096, APN_STREAM_CHUNK_MAX - 1, APN_STREAM_CHUNK_MAX};
     struct conf_rig rig;
     uint8_t *noise = noise_new();
     struct apn_msg msgs[16];
@@ -196,8 +209,8 @@ static void edge_sizes_pass(void **state)
         assert_same_message(&msgs[i], &event->event.msg, i);
     }
     assert_memory_equal(rig.dest_memory, rig.source_memory, APN_PAGE_SIZE);
-    assert_memory_equal(rig.dest_memory + CONF_MEMORY - APN_EXTENT_MAX, rig.source_memory + CONF_MEMORY - APN_EXTENT_MAX,
-                        APN_EXTENT_MAX);
+    assert_memory_equal(rig.dest_memory + CONF_MEMORY - APN_EXTENT_MAX,
+                        rig.source_memory + CONF_MEMORY - APN_EXTENT_MAX, APN_EXTENT_MAX);
     free(noise);
     conf_close(&rig);
 }
@@ -277,7 +290,8 @@ static void no_byte_lands_after_close(void **state)
 static void posted_memory_is_not_read_after_close(void **state)
 {
     struct conf_rig rig;
-    uint8_t *memory = mmap(NULL, CONF_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *memory =
+        mmap(NULL, CONF_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     (void)state;
     assert_true(memory != MAP_FAILED);
@@ -373,12 +387,14 @@ static void wake_ends_a_wait(void **state)
     conf_idle(&rig, 5);
     rig.out[0].link->backend->ops->wake(rig.out[0].link); /* remembered: before the poll */
     start = conf_now(&rig);
-    assert_int_equal(rig.out[0].link->backend->ops->poll(rig.out[0].link, events, 4, 5000000000), 0);
+    assert_int_equal(rig.out[0].link->backend->ops->poll(rig.out[0].link, events, 4, 5000000000),
+                     0);
     if (!conf_is_virtual(&rig)) {
         assert_true(conf_now(&rig) - start < 1000000000);
         assert_int_equal(pthread_create(&thread, NULL, wake_soon, rig.in[0].link), 0);
         start = conf_now(&rig);
-        assert_int_equal(rig.in[0].link->backend->ops->poll(rig.in[0].link, events, 4, 5000000000), 0);
+        assert_int_equal(rig.in[0].link->backend->ops->poll(rig.in[0].link, events, 4, 5000000000),
+                         0);
         assert_true(conf_now(&rig) - start < 2000000000);
         pthread_join(thread, NULL);
     }
@@ -396,8 +412,11 @@ static void a_wait_ends_at_its_time(void **state)
     conf_up(&rig, 1);
     conf_idle(&rig, 5);
     start = conf_now(&rig);
-    for (int i = 0; i < 100 && waited < 30000000; i++) { /* a poll may end early, but not for ever */
-        assert_int_equal(rig.out[0].link->backend->ops->poll(rig.out[0].link, events, 4, (int64_t)(30000000 - waited)), 0);
+    for (int i = 0; i < 100 && waited < 30000000;
+         i++) { /* a poll may end early, but not for ever */
+        assert_int_equal(rig.out[0].link->backend->ops->poll(rig.out[0].link, events, 4,
+                                                             (int64_t)(30000000 - waited)),
+                         0);
         waited = conf_now(&rig) - start;
         if (conf_is_virtual(&rig)) {
             assert_int_equal(waited, 0); /* never waits */
@@ -417,8 +436,9 @@ static void many_links_carry_their_own(void **state)
     conf_up(&rig, CONF_LANES);
     for (unsigned round = 0; round < 8; round++) {
         for (unsigned lane = 0; lane < CONF_LANES; lane++) {
-            struct apn_msg msgs[2] = {conf_stream(round, rig.source_memory + lane, 1000 + lane),
-                                      conf_extent(&rig, (uint64_t)lane * APN_EXTENT_MAX, APN_EXTENT_MAX / 4)};
+            struct apn_msg msgs[2] = {
+                conf_stream(round, rig.source_memory + lane, 1000 + lane),
+                conf_extent(&rig, (uint64_t)lane * APN_EXTENT_MAX, APN_EXTENT_MAX / 4)};
 
             assert_int_equal(conf_post(&rig, &rig.out[lane], msgs, 2), 0);
         }

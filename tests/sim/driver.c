@@ -15,10 +15,12 @@
 #define PROGRAM_TICK_NS APN_NS_PER_MS
 #define RELEASE_NS      (400 * APN_NS_PER_MS)
 
-static const char *const stage_names[] = {"connecting", "setup",   "precopy", "stopped", "residue-posted",
-                                          "state-written", "granted", "over",    "loaded",  "started"};
-static const char *const mishap_names[] = {"none",   "reset-lane", "stall-lane",  "cut-silent", "cut-reset",
-                                           "cancel", "kill-dest",  "kill-source", "freeze-dest"};
+static const char *const stage_names[] = {"connecting",     "setup",         "precopy", "stopped",
+                                          "residue-posted", "state-written", "granted", "over",
+                                          "loaded",         "started"};
+static const char *const mishap_names[] = {"none",       "reset-lane",  "stall-lane",
+                                           "cut-silent", "cut-reset",   "cancel",
+                                           "kill-dest",  "kill-source", "freeze-dest"};
 
 /* ---- words ------------------------------------------------------------------ */
 
@@ -30,7 +32,8 @@ void sim_violation(struct sim *sim, const char *format, ...)
     if (sim->result->violation[0]) {
         return; /* the first one tells */
     }
-    used = (size_t)snprintf(sim->result->violation, SIM_VIOLATION_MAX, "%.3f ms: ", (double)sim->now / 1e6);
+    used = (size_t)snprintf(sim->result->violation, SIM_VIOLATION_MAX,
+                            "%.3f ms: ", (double)sim->now / 1e6);
     va_start(ap, format);
     vsnprintf(sim->result->violation + used, SIM_VIOLATION_MAX - used, format, ap);
     va_end(ap);
@@ -65,23 +68,29 @@ void sim_stage_reached(struct sim *sim, enum sim_stage stage)
 void sim_plan_print(const struct sim_plan *plan)
 {
     static const char *const patterns[] = {"idle", "uniform", "hot", "sequential"};
-    static const char *const expects[] = {"must complete", "must fail, guest at the source", "must be unknown", "any consistent outcome"};
+    static const char *const expects[] = {"must complete", "must fail, guest at the source",
+                                          "must be unknown", "any consistent outcome"};
 
-    printf("seed %llu: %.1f Gb/s, rtt %.2f ms, %u lanes, %s commit; guest %llu MiB%s, %s %.2f Gb/s; limit %.0f ms\n",
-           (unsigned long long)plan->seed, (double)plan->rate_bytes_per_s * 8e-9, (double)plan->delay_ns * 2e-6, plan->lanes,
-           plan->commit == APN_COMMIT_SAFE ? "safe" : "fast", (unsigned long long)(plan->guest.bytes >> 20),
+    printf("seed %llu: %.1f Gb/s, rtt %.2f ms, %u lanes, %s commit; guest %llu MiB%s, %s %.2f "
+           "Gb/s; limit %.0f ms\n",
+           (unsigned long long)plan->seed, (double)plan->rate_bytes_per_s * 8e-9,
+           (double)plan->delay_ns * 2e-6, plan->lanes,
+           plan->commit == APN_COMMIT_SAFE ? "safe" : "fast",
+           (unsigned long long)(plan->guest.bytes >> 20),
            plan->guest.real_memory ? " (compared)" : "", patterns[plan->guest.pattern],
            (double)plan->guest.dirty_bytes_per_s * 8e-9, (double)plan->downtime_ns / 1e6);
     for (unsigned i = 0; i < SIM_MISHAPS_MAX; i++) {
         const struct sim_mishap *m = &plan->mishap[i];
 
         if (m->kind) {
-            printf("  %s, lane %u, %.3f ms after %s, for %.0f ms\n", mishap_names[m->kind], m->lane, (double)m->after_ns / 1e6,
-                   stage_names[m->stage], m->for_ns == UINT64_MAX ? -1. : (double)m->for_ns / 1e6);
+            printf("  %s, lane %u, %.3f ms after %s, for %.0f ms\n", mishap_names[m->kind], m->lane,
+                   (double)m->after_ns / 1e6, stage_names[m->stage],
+                   m->for_ns == UINT64_MAX ? -1. : (double)m->for_ns / 1e6);
         }
     }
-    printf("  filters: source \"%s\", destination \"%s\"%s; expected: %s\n", plan->source_filters, plan->dest_filters,
-           plan->load_fails ? ", device state does not load" : "", expects[plan->expect]);
+    printf("  filters: source \"%s\", destination \"%s\"%s; expected: %s\n", plan->source_filters,
+           plan->dest_filters, plan->load_fails ? ", device state does not load" : "",
+           expects[plan->expect]);
 }
 
 /* ---- building ---------------------------------------------------------------- */
@@ -107,12 +116,14 @@ static struct apn_session *session_new(struct sim *sim, enum apn_role role)
                                   .world = sim->world,
                                   .manual = true,
                                   .seed = plan->seed * 2 + source};
-    struct apn_region region = {.name = "pc.ram", .length = plan->guest.bytes, .page_size = APN_PAGE_SIZE};
+    struct apn_region region = {
+        .name = "pc.ram", .length = plan->guest.bytes, .page_size = APN_PAGE_SIZE};
     struct apn_session *s = NULL;
     struct apn_error err = {0};
 
     region.host = source ? sim->guest.memory : sim->dest_memory;
-    if (apn_session_new_env(&s, &config, &env, &err) || apn_session_add_region(s, &region, &err) < 0) {
+    if (apn_session_new_env(&s, &config, &env, &err) ||
+        apn_session_add_region(s, &region, &err) < 0) {
         sim_violation(sim, "session: %s", err.text);
         apn_session_free(s);
         return NULL;
@@ -123,11 +134,12 @@ static struct apn_session *session_new(struct sim *sim, enum apn_role role)
 static int sim_open(struct sim *sim)
 {
     const struct sim_plan *plan = sim->plan;
-    struct apn_loop_config path = {.to_listener = {.delay_ns = plan->delay_ns, .rate_bytes_per_s = plan->rate_bytes_per_s},
-                                   .to_connector = {.delay_ns = plan->delay_ns, .rate_bytes_per_s = plan->rate_bytes_per_s},
-                                   .recover_ns = RECOVER_NS,
-                                   .seed = plan->seed,
-                                   .virtual_time = true};
+    struct apn_loop_config path = {
+        .to_listener = {.delay_ns = plan->delay_ns, .rate_bytes_per_s = plan->rate_bytes_per_s},
+        .to_connector = {.delay_ns = plan->delay_ns, .rate_bytes_per_s = plan->rate_bytes_per_s},
+        .recover_ns = RECOVER_NS,
+        .seed = plan->seed,
+        .virtual_time = true};
     struct apn_error err = {0};
     int ret;
 
@@ -136,8 +148,10 @@ static int sim_open(struct sim *sim)
         return -ENOMEM;
     }
     sim->now = apn_clock_now(apn_loop_world_clock(sim->world));
-    sim->dest_memory = plan->guest.real_memory ? aligned_alloc(APN_PAGE_SIZE, plan->guest.bytes) : NULL;
-    if (guest_init(&sim->guest, &plan->guest, plan->seed, sim->now) || (plan->guest.real_memory && !sim->dest_memory)) {
+    sim->dest_memory =
+        plan->guest.real_memory ? aligned_alloc(APN_PAGE_SIZE, plan->guest.bytes) : NULL;
+    if (guest_init(&sim->guest, &plan->guest, plan->seed, sim->now) ||
+        (plan->guest.real_memory && !sim->dest_memory)) {
         return -ENOMEM;
     }
     if (sim->dest_memory) {
@@ -146,7 +160,8 @@ static int sim_open(struct sim *sim)
     sim->source_runs = true;
     sim->drained = true;
     for (unsigned lane = 0; lane < plan->lanes; lane++) {
-        sim->lane_granules[lane] = sim->guest.granules / plan->lanes + (lane < sim->guest.granules % plan->lanes);
+        sim->lane_granules[lane] =
+            sim->guest.granules / plan->lanes + (lane < sim->guest.granules % plan->lanes);
     }
     sim->dest = session_new(sim, APN_ROLE_DEST);
     ret = sim->dest ? apn_session_listen(sim->dest, &err) : -EINVAL;
@@ -191,7 +206,8 @@ static void cancel(struct sim *sim)
 {
     int ret = apn_session_abort(sim->source, "cancelled by the user");
 
-    if (sim->result->granted && ret != -EPERM && apn_session_state(sim->source) == APN_STATE_GRANTED) {
+    if (sim->result->granted && ret != -EPERM &&
+        apn_session_state(sim->source) == APN_STATE_GRANTED) {
         sim_violation(sim, "abort after the grant returned %d", ret);
     }
     sim->cancelled |= !ret;
@@ -199,7 +215,8 @@ static void cancel(struct sim *sim)
 
 static void cut(struct sim *sim, const struct sim_mishap *mishap)
 {
-    apn_loop_world_cut(sim->world, mishap->kind == SIM_CUT_RESET ? APN_LOOP_CUT_RESET : APN_LOOP_CUT_STALL);
+    apn_loop_world_cut(sim->world,
+                       mishap->kind == SIM_CUT_RESET ? APN_LOOP_CUT_RESET : APN_LOOP_CUT_STALL);
     sim->restore_ns = mishap->for_ns == UINT64_MAX ? UINT64_MAX : sim->now + mishap->for_ns;
 }
 
@@ -298,7 +315,8 @@ static void measure(struct sim *sim)
     if (!sim->boundary_ns[0] || sim->now < sim->boundary_ns[1]) {
         return;
     }
-    share = 1 - (double)(counters.busy_ns[0] - sim->boundary_busy_ns) / (double)(sim->now - sim->boundary_ns[0]);
+    share = 1 - (double)(counters.busy_ns[0] - sim->boundary_busy_ns) /
+                    (double)(sim->now - sim->boundary_ns[0]);
     if (share > sim->result->boundary_idle_max) {
         sim->result->boundary_idle_max = share;
     }
@@ -314,7 +332,8 @@ static void collect_source(struct sim *sim)
     }
 }
 
-/* Long enough after the end of the attempt for last words: then the hypervisor lets go of a failed session. */
+/* Long enough after the end of the attempt for last words: then the hypervisor lets go of a failed
+ * session. */
 static void release_source(struct sim *sim)
 {
     if (sim->source && sim->stage == SIM_OVER && !sim->result->granted &&
@@ -348,7 +367,8 @@ static bool dest_over(const struct sim *sim)
         return true;
     }
     state = apn_session_state(sim->dest);
-    /* A listener whose source vanished before sending anything listens on: that is its end state here. */
+    /* A listener whose source vanished before sending anything listens on: that is its end state
+     * here. */
     return state == APN_STATE_FAILED || state == APN_STATE_DONE ||
            (state == APN_STATE_CONNECTING && (!sim->source || sim->stage == SIM_OVER));
 }
@@ -377,7 +397,8 @@ static uint64_t step_all(struct sim *sim)
         sim_dest_program(sim);
     }
     if (sim->stage != SIM_PRECOPY) {
-        next = step_sessions(sim); /* what the programs have just said leaves now; in bulk the next step will do */
+        next = step_sessions(
+            sim); /* what the programs have just said leaves now; in bulk the next step will do */
     }
     return sim->next_ns < next ? sim->next_ns : next;
 }
@@ -424,8 +445,10 @@ static void run_to_the_end(struct sim *sim)
             break;
         }
         if (sim->now > limit) {
-            sim_violation(sim, "not over after %.1f s: source %s (%s), destination %s", (double)sim->plan->limit_ns / 1e9,
-                          sim->source ? apn_state_name(apn_session_state(sim->source)) : "dead", stage_names[sim->stage],
+            sim_violation(sim, "not over after %.1f s: source %s (%s), destination %s",
+                          (double)sim->plan->limit_ns / 1e9,
+                          sim->source ? apn_state_name(apn_session_state(sim->source)) : "dead",
+                          stage_names[sim->stage],
                           sim->dest ? apn_state_name(apn_session_state(sim->dest)) : "dead");
             break;
         }
@@ -442,20 +465,23 @@ static void check_outcome(struct sim *sim)
     bool at_source = sim->source_runs && !sim->dest_ran;
 
     if (sim->plan->expect == SIM_MUST_COMPLETE && !completed) {
-        sim_violation(sim, "must complete: source %s (%s), destination %s (%s)", apn_state_name(r->source_state),
-                      r->source_error.text, apn_state_name(r->dest_state), r->dest_error.text);
+        sim_violation(sim, "must complete: source %s (%s), destination %s (%s)",
+                      apn_state_name(r->source_state), r->source_error.text,
+                      apn_state_name(r->dest_state), r->dest_error.text);
     }
     if (sim->plan->expect == SIM_MUST_FAIL && !at_source) {
-        sim_violation(sim, "must fail with the guest at the source: source %s, destination %s", apn_state_name(r->source_state),
-                      apn_state_name(r->dest_state));
+        sim_violation(sim, "must fail with the guest at the source: source %s, destination %s",
+                      apn_state_name(r->source_state), apn_state_name(r->dest_state));
     }
     if (sim->plan->expect == SIM_MUST_BE_UNKNOWN && r->source_state != APN_STATE_UNKNOWN) {
-        sim_violation(sim, "must be unknown: source %s (%s), destination %s", apn_state_name(r->source_state), r->source_error.text,
+        sim_violation(sim, "must be unknown: source %s (%s), destination %s",
+                      apn_state_name(r->source_state), r->source_error.text,
                       apn_state_name(r->dest_state));
     }
-    if (!sim->source_dead && !sim->source_runs && !sim->dest_runs && r->source_state != APN_STATE_UNKNOWN &&
-        r->source_state != APN_STATE_DONE) {
-        sim_violation(sim, "nobody runs the guest, and the source does not say that this is unknown: %s",
+    if (!sim->source_dead && !sim->source_runs && !sim->dest_runs &&
+        r->source_state != APN_STATE_UNKNOWN && r->source_state != APN_STATE_DONE) {
+        sim_violation(sim,
+                      "nobody runs the guest, and the source does not say that this is unknown: %s",
                       apn_state_name(r->source_state));
     }
     if (r->source_state == APN_STATE_UNKNOWN && (sim->source_runs || !r->source_error.text[0])) {
@@ -480,7 +506,8 @@ static void collect(struct sim *sim)
     }
     r->lanes_lost = stats.lanes_lost > r->stats.lanes_lost ? stats.lanes_lost : r->stats.lanes_lost;
     if (r->bulk_ns) {
-        r->bulk_share = (double)r->bulk_bytes / ((double)sim->plan->rate_bytes_per_s * (double)r->bulk_ns / 1e9);
+        r->bulk_share = (double)r->bulk_bytes /
+                        ((double)sim->plan->rate_bytes_per_s * (double)r->bulk_ns / 1e9);
     }
 }
 

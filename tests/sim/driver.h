@@ -22,12 +22,12 @@ struct sim {
     enum sim_stage stage;
     bool source_runs, source_dead;
     bool regions_sent;
-    uint64_t busy_until_ns;   /* stopping, syncing, saving: the program does nothing else */
+    uint64_t busy_until_ns; /* stopping, syncing, saving: the program does nothing else */
     bool syncing, drained;
     uint64_t cursor_granule[APN_LANES_MAX];
     uint64_t lane_granules[APN_LANES_MAX];
     uint32_t state_written;
-    uint64_t next_ns;         /* when the program wants to run again */
+    uint64_t next_ns; /* when the program wants to run again */
 
     /* destination program */
     bool dest_runs, dest_ran, dest_never;
@@ -44,7 +44,7 @@ struct sim {
     /* measuring */
     struct apn_loop_counters bulk_start;
     uint64_t bulk_start_ns;
-    uint64_t boundary_ns[2];  /* window being measured: start, end; 0 = none */
+    uint64_t boundary_ns[2]; /* window being measured: start, end; 0 = none */
     uint64_t boundary_busy_ns;
 };
 

@@ -52,7 +52,8 @@ int guest_init(struct guest *guest, const struct guest_model *model, uint64_t se
     guest->dirty = calloc(guest->granules, APN_GRANULE_SIZE / APN_PAGE_SIZE / 8);
     guest->granule_dirty = calloc(guest->granules, sizeof(*guest->granule_dirty));
     guest->memory = model->real_memory ? aligned_alloc(APN_PAGE_SIZE, model->bytes) : NULL;
-    if (!guest->log || !guest->dirty || !guest->granule_dirty || (model->real_memory && !guest->memory)) {
+    if (!guest->log || !guest->dirty || !guest->granule_dirty ||
+        (model->real_memory && !guest->memory)) {
         guest_done(guest);
         return -ENOMEM;
     }
@@ -129,7 +130,8 @@ void guest_sync(struct guest *guest)
 
             guest->dirty[word] |= guest->log[word];
             guest->log[word] = 0;
-            guest->granule_dirty[granule] = (uint16_t)(guest->granule_dirty[granule] + __builtin_popcountll(fresh));
+            guest->granule_dirty[granule] =
+                (uint16_t)(guest->granule_dirty[granule] + __builtin_popcountll(fresh));
             guest->dirty_pages += (uint64_t)__builtin_popcountll(fresh);
         }
     }
@@ -143,7 +145,8 @@ static bool is_dirty(const struct guest *guest, uint64_t page)
 
 uint32_t guest_take(struct guest *guest, uint64_t granule, uint32_t from, struct apn_run *run)
 {
-    uint64_t first = granule * GRANULE_PAGES, page = first + from, end = first + GRANULE_PAGES, start;
+    uint64_t first = granule * GRANULE_PAGES, page = first + from, end = first + GRANULE_PAGES,
+             start;
 
     end = end < guest->pages ? end : guest->pages;
     if (!guest->granule_dirty[granule]) {
@@ -171,6 +174,7 @@ void guest_give_back(struct guest *guest, const struct apn_run *run)
         guest->dirty[page / 64] |= 1ull << page % 64;
     }
     guest->granule_dirty[run->offset / APN_GRANULE_SIZE] =
-        (uint16_t)(guest->granule_dirty[run->offset / APN_GRANULE_SIZE] + run->bytes / APN_PAGE_SIZE);
+        (uint16_t)(guest->granule_dirty[run->offset / APN_GRANULE_SIZE] +
+                   run->bytes / APN_PAGE_SIZE);
     guest->dirty_pages += run->bytes / APN_PAGE_SIZE;
 }

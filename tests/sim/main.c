@@ -15,11 +15,14 @@
 
 static void usage(FILE *to)
 {
-    fprintf(to, "usage: sim [--seed N] [--seeds FIRST-LAST] [--jobs N] [--matrix [NAME]] [--figures] [--figure NAME] [--verbose]\n"
+    fprintf(to, "usage: sim [--seed N] [--seeds FIRST-LAST] [--jobs N] [--matrix [NAME]] "
+                "[--figures] [--figure NAME] [--verbose]\n"
                 "  --seed N       one migration made from N\n"
                 "  --seeds A-B    all of them, shared among --jobs processes (default: 1)\n"
-                "  --matrix       every message lost at either end, every end struck at every stage; with NAME: one of them\n"
-                "  --figures      64 GiB guests at 100 and 400 Gb/s, and negative controls; --figure NAME: one of them\n"
+                "  --matrix       every message lost at either end, every end struck at every "
+                "stage; with NAME: one of them\n"
+                "  --figures      64 GiB guests at 100 and 400 Gb/s, and negative controls; "
+                "--figure NAME: one of them\n"
                 "  --verbose      say what happens, with virtual times\n");
 }
 
@@ -35,16 +38,17 @@ static bool run_seed(uint64_t seed, bool verbose)
     }
     if (!sim_run(&plan, &result)) {
         if (verbose) {
-            printf("kept: source %s, destination %s; blackout %.3f ms, predicted %.3f ms\n", apn_state_name(result.source_state),
-                   apn_state_name(result.dest_state), (double)result.blackout_ns / 1e6, (double)result.predicted.total_ns / 1e6);
+            printf("kept: source %s, destination %s; blackout %.3f ms, predicted %.3f ms\n",
+                   apn_state_name(result.source_state), apn_state_name(result.dest_state),
+                   (double)result.blackout_ns / 1e6, (double)result.predicted.total_ns / 1e6);
         }
         return true;
     }
     if (!verbose) {
         sim_plan_print(&plan);
     }
-    printf("seed %llu: BROKEN: %s\n  replay: sim --seed %llu --verbose\n", (unsigned long long)seed, result.violation,
-           (unsigned long long)seed);
+    printf("seed %llu: BROKEN: %s\n  replay: sim --seed %llu --verbose\n", (unsigned long long)seed,
+           result.violation, (unsigned long long)seed);
     fflush(stdout);
     return false;
 }
@@ -85,7 +89,8 @@ static int run_seeds(uint64_t first, uint64_t last, unsigned jobs, bool verbose)
             broken += (unsigned)WEXITSTATUS(status);
         }
     }
-    printf("sim: seeds %llu-%llu: %u broken\n", (unsigned long long)first, (unsigned long long)last, broken);
+    printf("sim: seeds %llu-%llu: %u broken\n", (unsigned long long)first, (unsigned long long)last,
+           broken);
     return broken ? 1 : 0;
 }
 
@@ -98,10 +103,10 @@ struct choice {
 
 static int parse(int argc, char **argv, struct choice *choice)
 {
-    static const struct option options[] = {{"seed", 1, NULL, 's'},   {"seeds", 1, NULL, 'S'},   {"jobs", 1, NULL, 'j'},
-                                            {"figures", 0, NULL, 'F'}, {"figure", 1, NULL, 'f'},  {"matrix", 2, NULL, 'm'},
-                                            {"verbose", 0, NULL, 'v'},
-                                            {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"seed", 1, NULL, 's'},    {"seeds", 1, NULL, 'S'},  {"jobs", 1, NULL, 'j'},
+        {"figures", 0, NULL, 'F'}, {"figure", 1, NULL, 'f'}, {"matrix", 2, NULL, 'm'},
+        {"verbose", 0, NULL, 'v'}, {"help", 0, NULL, 'h'},   {NULL, 0, NULL, 0}};
     char *end;
     int c;
 
@@ -121,7 +126,9 @@ static int parse(int argc, char **argv, struct choice *choice)
             choice->figure = c == 'f' ? optarg : NULL;
         } else if (c == 'm') {
             choice->matrix = true;
-            choice->figure = optarg ? optarg : optind < argc && argv[optind][0] != '-' ? argv[optind++] : NULL;
+            choice->figure = optarg                                    ? optarg
+                             : optind < argc && argv[optind][0] != '-' ? argv[optind++]
+                                                                       : NULL;
         } else if (c == 'v') {
             choice->verbose = true;
         } else {
@@ -133,8 +140,8 @@ static int parse(int argc, char **argv, struct choice *choice)
             return -1;
         }
     }
-    if (optind != argc || (!choice->seeds && !choice->figures && !choice->matrix) || choice->first > choice->last || !choice->jobs ||
-        choice->jobs > JOBS_MAX) {
+    if (optind != argc || (!choice->seeds && !choice->figures && !choice->matrix) ||
+        choice->first > choice->last || !choice->jobs || choice->jobs > JOBS_MAX) {
         usage(stderr);
         return -1;
     }
@@ -150,8 +157,9 @@ int main(int argc, char **argv)
         return 2;
     }
     if (choice.seeds) {
-        ret = choice.first == choice.last ? !run_seed(choice.first, choice.verbose)
-                                          : run_seeds(choice.first, choice.last, choice.jobs, choice.verbose);
+        ret = choice.first == choice.last
+                  ? !run_seed(choice.first, choice.verbose)
+                  : run_seeds(choice.first, choice.last, choice.jobs, choice.verbose);
     }
     if (choice.matrix && !ret) {
         ret = sim_matrix(choice.figure, choice.verbose);

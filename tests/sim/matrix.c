@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* matrix.c - every arrow of the ladder lost, at either end, in every way; every end killed, stopped, cancelled, cut off at every stage
- * What must come of it is the crash table of docs/switchover.md. Guests are small and compared (see sim.h). */
+/* matrix.c - every arrow of the ladder lost, at either end, in every way; every end killed,
+ * stopped, cancelled, cut off at every stage What must come of it is the crash table of
+ * docs/switchover.md. Guests are small and compared (see sim.h). */
 #include <stdio.h>
 #include <string.h>
 
@@ -9,14 +10,15 @@
 #define MS  APN_NS_PER_MS
 #define MIB (1ull << 20)
 
-/** struct arrow - a message, and what it means when it never arrives because the path is gone from there on */
+/** struct arrow - a message, and what it means when it never arrives because the path is gone from
+ * there on */
 struct arrow {
     const char *type;
-    enum apn_commit commit;  /* that sends it; the other one is tried too when @both */
+    enum apn_commit commit; /* that sends it; the other one is tried too when @both */
     bool both;
     bool from_source;
     enum sim_expect forever;
-    const char *scene;       /* filter that makes it appear; NULL = it appears by itself */
+    const char *scene; /* filter that makes it appear; NULL = it appears by itself */
     bool load_fails, cancels;
 };
 
@@ -34,11 +36,13 @@ static const struct arrow arrows[] = {
     {"WONT", APN_COMMIT_SAFE, false, false, SIM_MUST_FAIL, NULL, true, false},
     {"ABORT", 0, true, true, SIM_MUST_FAIL, NULL, false, true},
     {"RETIRE", 0, true, true, SIM_MUST_FAIL, "fault=lane:1:cut-forever@after=60KB;", false, false},
-    {"RETIRED", 0, true, false, SIM_MUST_FAIL, "fault=lane:1:cut-forever@after=60KB;", false, false},
+    {"RETIRED", 0, true, false, SIM_MUST_FAIL, "fault=lane:1:cut-forever@after=60KB;", false,
+     false},
 };
 #define ARROWS (sizeof(arrows) / sizeof(arrows[0]))
 
-static const char *const actions[] = {"cut", "stall", "cut@for=3s", "stall@for=3s", "cut-forever", "stall-forever"};
+static const char *const actions[] = {"cut",          "stall",       "cut@for=3s",
+                                      "stall@for=3s", "cut-forever", "stall-forever"};
 #define ACTIONS (sizeof(actions) / sizeof(actions[0]))
 
 struct tally {
@@ -54,7 +58,11 @@ static void plan_base(struct sim_plan *plan, enum apn_commit commit)
         .delay_ns = 3 * MS,
         .lanes = 3,
         .commit = commit,
-        .guest = {.bytes = 12 * MIB, .real_memory = true, .pattern = GUEST_HOT, .hot_bytes = MIB, .dirty_bytes_per_s = 60000000},
+        .guest = {.bytes = 12 * MIB,
+                  .real_memory = true,
+                  .pattern = GUEST_HOT,
+                  .hot_bytes = MIB,
+                  .dirty_bytes_per_s = 60000000},
         .downtime_ns = 25 * MS,
         .stop_ns = 1 * MS,
         .sync_ns = 1 * MS,
@@ -78,13 +86,15 @@ static bool run(struct tally *tally, struct sim_plan *plan, const char *what)
     if (sim_run(plan, &result)) {
         tally->broken++;
         sim_plan_print(plan);
-        printf("matrix: %s: BROKEN: %s\n  replay: sim --matrix '%s' --verbose\n", what, result.violation, what);
+        printf("matrix: %s: BROKEN: %s\n  replay: sim --matrix '%s' --verbose\n", what,
+               result.violation, what);
     }
     return result.lanes_lost > 0;
 }
 
 /* One arrow lost where it is sent or where it arrives. Return: whether it was there to be lost. */
-static bool lose(struct tally *tally, const struct arrow *arrow, enum apn_commit commit, const char *action, bool at_sender, const char *only)
+static bool lose(struct tally *tally, const struct arrow *arrow, enum apn_commit commit,
+                 const char *action, bool at_sender, const char *only)
 {
     bool forever = strstr(action, "forever");
     struct sim_plan plan;
@@ -93,8 +103,8 @@ static bool lose(struct tally *tally, const struct arrow *arrow, enum apn_commit
     char what[96];
 
     plan_base(&plan, commit);
-    snprintf(what, sizeof(what), "%s %s %s at %s", commit == APN_COMMIT_SAFE ? "safe" : "fast", arrow->type, action,
-             at_source ? "source" : "dest");
+    snprintf(what, sizeof(what), "%s %s %s at %s", commit == APN_COMMIT_SAFE ? "safe" : "fast",
+             arrow->type, action, at_source ? "source" : "dest");
     if (only && strcmp(only, what)) {
         return true;
     }
@@ -102,13 +112,18 @@ static bool lose(struct tally *tally, const struct arrow *arrow, enum apn_commit
         snprintf(plan.source_filters, sizeof(plan.source_filters), "%s", arrow->scene);
         plan.guest.bytes = 16 * MIB;
     }
-    snprintf(filters + (at_source ? strlen(filters) : 0), 64, "fault=%s:%s:1:%s", at_sender ? "tx" : "rx", arrow->type, action);
-    plan.source_filters[strlen(plan.source_filters) - (arrow->scene && !at_source)] = '\0'; /* no semicolon at the end */
+    snprintf(filters + (at_source ? strlen(filters) : 0), 64, "fault=%s:%s:1:%s",
+             at_sender ? "tx" : "rx", arrow->type, action);
+    plan.source_filters[strlen(plan.source_filters) - (arrow->scene && !at_source)] =
+        '\0'; /* no semicolon at the end */
     plan.load_fails = arrow->load_fails;
     if (arrow->cancels) {
-        plan.mishap[0] = (struct sim_mishap){.kind = SIM_CANCEL, .stage = SIM_PRECOPY, .after_ns = 5 * MS};
+        plan.mishap[0] =
+            (struct sim_mishap){.kind = SIM_CANCEL, .stage = SIM_PRECOPY, .after_ns = 5 * MS};
     }
-    plan.expect = forever ? arrow->forever : arrow->load_fails || arrow->cancels ? SIM_MUST_FAIL : SIM_MUST_COMPLETE;
+    plan.expect = forever                               ? arrow->forever
+                  : arrow->load_fails || arrow->cancels ? SIM_MUST_FAIL
+                                                        : SIM_MUST_COMPLETE;
     return run(tally, &plan, what);
 }
 
@@ -121,8 +136,10 @@ static void lose_all(struct tally *tally, const char *only)
             if (!arrows[i].both && commit != arrows[i].commit) {
                 continue;
             }
-            if (!lose(tally, &arrows[i], commit, actions[a / 4], a & 2, only) && !strstr(actions[a / 4], "stall")) {
-                printf("matrix: %s %s: BROKEN: the message never passed, nothing was lost\n", arrows[i].type, actions[a / 4]);
+            if (!lose(tally, &arrows[i], commit, actions[a / 4], a & 2, only) &&
+                !strstr(actions[a / 4], "stall")) {
+                printf("matrix: %s %s: BROKEN: the message never passed, nothing was lost\n",
+                       arrows[i].type, actions[a / 4]);
                 tally->broken++;
             }
         }
@@ -153,16 +170,18 @@ static const struct blow blows[] = {
 static const struct {
     const char *name;
     enum sim_stage stage;
-} stages[] = {{"connecting", SIM_CONNECTING}, {"setup", SIM_SETUP},     {"precopy", SIM_PRECOPY}, {"stopped", SIM_STOPPED},
-              {"residue", SIM_RESIDUE},       {"state", SIM_STATE},     {"granted", SIM_GRANTED}, {"loaded", SIM_LOADED},
-              {"started", SIM_STARTED}};
+} stages[] = {{"connecting", SIM_CONNECTING}, {"setup", SIM_SETUP},     {"precopy", SIM_PRECOPY},
+              {"stopped", SIM_STOPPED},       {"residue", SIM_RESIDUE}, {"state", SIM_STATE},
+              {"granted", SIM_GRANTED},       {"loaded", SIM_LOADED},   {"started", SIM_STARTED}};
 #define STAGES (sizeof(stages) / sizeof(stages[0]))
 
 static const uint64_t offsets[] = {0, MS, 7 * MS};
 #define OFFSETS (sizeof(offsets) / sizeof(offsets[0]))
 
-/* What the crash table demands; where a blow at that moment may fall on either side of the commit point, only the rules. */
-static enum sim_expect expectation(const struct blow *blow, enum sim_stage stage, uint64_t after_ns, enum apn_commit commit)
+/* What the crash table demands; where a blow at that moment may fall on either side of the commit
+ * point, only the rules. */
+static enum sim_expect expectation(const struct blow *blow, enum sim_stage stage, uint64_t after_ns,
+                                   enum apn_commit commit)
 {
     enum sim_mishap_kind kind = blow->mishap.kind;
 
@@ -172,11 +191,14 @@ static enum sim_expect expectation(const struct blow *blow, enum sim_stage stage
     if (kind != SIM_CANCEL && !blow->final) {
         return stage == SIM_CONNECTING ? SIM_MAY_BE_ANY : SIM_MUST_COMPLETE;
     }
-    if (kind == SIM_CANCEL && (stage == SIM_GRANTED || stage == SIM_STARTED || (stage == SIM_LOADED && commit == APN_COMMIT_FAST))) {
+    if (kind == SIM_CANCEL && (stage == SIM_GRANTED || stage == SIM_STARTED ||
+                               (stage == SIM_LOADED && commit == APN_COMMIT_FAST))) {
         return SIM_MUST_COMPLETE; /* refused */
     }
-    if (stage > SIM_PRECOPY && commit == APN_COMMIT_FAST && (kind == SIM_FREEZE_DEST || kind == SIM_CUT_SILENT)) {
-        return SIM_MAY_BE_ANY; /* the source does not wait for anything before it grants: unknown, when the silence comes that late */
+    if (stage > SIM_PRECOPY && commit == APN_COMMIT_FAST &&
+        (kind == SIM_FREEZE_DEST || kind == SIM_CUT_SILENT)) {
+        return SIM_MAY_BE_ANY; /* the source does not wait for anything before it grants: unknown,
+                                  when the silence comes that late */
     }
     if (stage <= SIM_PRECOPY || (stage < SIM_STATE && !after_ns)) {
         return SIM_MUST_FAIL;
@@ -194,8 +216,9 @@ static void strike_all(struct tally *tally, const char *only)
         struct sim_plan plan;
         char what[96];
 
-        snprintf(what, sizeof(what), "%s %s at %s +%llu ms", commit == APN_COMMIT_SAFE ? "safe" : "fast", blow->name,
-                 stages[stage].name, (unsigned long long)(after_ns / MS));
+        snprintf(what, sizeof(what), "%s %s at %s +%llu ms",
+                 commit == APN_COMMIT_SAFE ? "safe" : "fast", blow->name, stages[stage].name,
+                 (unsigned long long)(after_ns / MS));
         if (only && strcmp(only, what)) {
             continue;
         }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* plans.c - a guest, a path and mishaps out of one number (see sim.h)
- * Guests are small and real here: their memory is compared byte by byte whenever the destination starts. */
+ * Guests are small and real here: their memory is compared byte by byte whenever the destination
+ * starts. */
 #include <stdio.h>
 #include <string.h>
 
@@ -23,7 +24,8 @@ static uint64_t some_time(uint64_t *random, uint64_t max_ns)
 
 static void path_and_guest(struct sim_plan *plan, uint64_t *random)
 {
-    static const uint64_t rates[] = {62500000, 125000000, 312500000, 625000000, 1250000000, 3125000000};
+    static const uint64_t rates[] = {62500000,  125000000,  312500000,
+                                     625000000, 1250000000, 3125000000};
     static const uint64_t delays[] = {50000, 500000, 3000000, 3000000, 3000000, 15000000};
 
     plan->rate_bytes_per_s = rates[between(random, 0, 5)];
@@ -60,17 +62,19 @@ static struct sim_mishap mishap(uint64_t *random, enum sim_mishap_kind kind, uin
 
 static void message_fault(struct sim_plan *plan, uint64_t *random)
 {
-    static const char *const types[] = {"EXTENT", "STREAM", "FENCE",      "REGIONS", "REGIONS_OK", "PREFAULT", "READY", "GRANT",
-                                        "STARTED", "BYE",   "APPLIED", "PING",    "PONG",       "ANY"};
-    static const char *const actions[] = {"cut", "cut", "stall", "cut@for=2s", "stall@for=2s", "cut-forever", "stall-forever"};
+    static const char *const types[] = {"EXTENT",   "STREAM", "FENCE", "REGIONS", "REGIONS_OK",
+                                        "PREFAULT", "READY",  "GRANT", "STARTED", "BYE",
+                                        "APPLIED",  "PING",   "PONG",  "ANY"};
+    static const char *const actions[] = {
+        "cut", "cut", "stall", "cut@for=2s", "stall@for=2s", "cut-forever", "stall-forever"};
     unsigned action = (unsigned)between(random, 0, 6);
     const char *type = types[between(random, 0, 13)];
     bool often = !strcmp(type, "EXTENT") || !strcmp(type, "APPLIED") || !strcmp(type, "ANY");
     unsigned nth = (unsigned)between(random, 1, often ? 40 : 2);
     char *filters = between(random, 0, 1) ? plan->source_filters : plan->dest_filters;
 
-    snprintf(filters, sizeof(plan->source_filters), "fault=%s:%s:%u:%s", between(random, 0, 1) ? "tx" : "rx", type, nth,
-             actions[action]);
+    snprintf(filters, sizeof(plan->source_filters), "fault=%s:%s:%u:%s",
+             between(random, 0, 1) ? "tx" : "rx", type, nth, actions[action]);
     plan->expect = action >= 5 ? SIM_MAY_BE_ANY : SIM_MUST_COMPLETE;
 }
 
@@ -91,10 +95,12 @@ static void mishaps(struct sim_plan *plan, uint64_t *random)
         plan->mishap[1] = mishap(random, SIM_RESET_LANE, 0);
         break;
     case 3:
-        plan->mishap[0] = mishap(random, between(random, 0, 1) ? SIM_CUT_SILENT : SIM_CUT_RESET, between(random, 1, 5000) * ms);
+        plan->mishap[0] = mishap(random, between(random, 0, 1) ? SIM_CUT_SILENT : SIM_CUT_RESET,
+                                 between(random, 1, 5000) * ms);
         break;
     case 4:
-        plan->mishap[0] = mishap(random, between(random, 0, 1) ? SIM_CUT_SILENT : SIM_CUT_RESET, UINT64_MAX);
+        plan->mishap[0] =
+            mishap(random, between(random, 0, 1) ? SIM_CUT_SILENT : SIM_CUT_RESET, UINT64_MAX);
         plan->expect = SIM_MAY_BE_ANY;
         break;
     case 5:
@@ -110,7 +116,9 @@ static void mishaps(struct sim_plan *plan, uint64_t *random)
         plan->expect = SIM_MAY_BE_ANY;
         break;
     case 9:
-        plan->mishap[0] = mishap(random, SIM_FREEZE_DEST, between(random, 0, 1) ? UINT64_MAX : between(random, 1, 4000) * ms);
+        plan->mishap[0] =
+            mishap(random, SIM_FREEZE_DEST,
+                   between(random, 0, 1) ? UINT64_MAX : between(random, 1, 4000) * ms);
         plan->expect = plan->mishap[0].for_ns == UINT64_MAX ? SIM_MAY_BE_ANY : SIM_MUST_COMPLETE;
         break;
     case 10:
@@ -125,8 +133,8 @@ static void mishaps(struct sim_plan *plan, uint64_t *random)
             plan->mishap[0] = mishap(random, SIM_KILL_SOURCE, 0);
             plan->expect = SIM_MAY_BE_ANY;
         } else {
-            snprintf(plan->source_filters, sizeof(plan->source_filters), "fault=tx:ANY:*:cut@p=0.003,seed=%llu",
-                     (unsigned long long)plan->seed);
+            snprintf(plan->source_filters, sizeof(plan->source_filters),
+                     "fault=tx:ANY:*:cut@p=0.003,seed=%llu", (unsigned long long)plan->seed);
         }
         break;
     }
@@ -141,8 +149,10 @@ void sim_plan_from_seed(struct sim_plan *plan, uint64_t seed)
     plan->expect = SIM_MUST_COMPLETE;
     path_and_guest(plan, &random);
     mishaps(plan, &random);
-    for (unsigned i = 0; i < SIM_MISHAPS_MAX; i++) { /* what goes wrong while connecting may end the attempt */
-        if (plan->mishap[i].kind && plan->mishap[i].stage == SIM_CONNECTING && plan->expect == SIM_MUST_COMPLETE) {
+    for (unsigned i = 0; i < SIM_MISHAPS_MAX;
+         i++) { /* what goes wrong while connecting may end the attempt */
+        if (plan->mishap[i].kind && plan->mishap[i].stage == SIM_CONNECTING &&
+            plan->expect == SIM_MUST_COMPLETE) {
             plan->expect = SIM_MAY_BE_ANY;
         }
     }

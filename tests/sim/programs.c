@@ -35,7 +35,8 @@ static uint64_t post_lane(struct sim *sim, unsigned lane)
             uint64_t granule = lane + sim->cursor_granule[lane] * lanes;
 
             if (!guest_take(&sim->guest, granule, 0, &runs[n])) {
-                sim->cursor_granule[lane] = (sim->cursor_granule[lane] + 1) % sim->lane_granules[lane];
+                sim->cursor_granule[lane] =
+                    (sim->cursor_granule[lane] + 1) % sim->lane_granules[lane];
                 visited++;
                 continue;
             }
@@ -65,12 +66,14 @@ static void post_pages(struct sim *sim)
 
 /* ---- source: rounds --------------------------------------------------------- */
 
-/* While the guest is being stopped and its devices saved, the path carries on with what it was given. */
+/* While the guest is being stopped and its devices saved, the path carries on with what it was
+ * given. */
 static void predict(struct sim *sim, struct apn_prediction *out)
 {
     uint64_t aside_ns = sim->plan->stop_ns + sim->plan->save_ns, pages_ns, added_ns;
 
-    apn_session_predict(sim->source, sim->guest.dirty_pages * APN_PAGE_SIZE, sim->plan->state_bytes, sim->plan->load_ns, out);
+    apn_session_predict(sim->source, sim->guest.dirty_pages * APN_PAGE_SIZE, sim->plan->state_bytes,
+                        sim->plan->load_ns, out);
     pages_ns = out->flight_ns + out->residue_ns;
     added_ns = aside_ns > pages_ns ? aside_ns - pages_ns : 0;
     out->fixed_ns += added_ns;
@@ -133,7 +136,8 @@ static void run_precopy(struct sim *sim)
     }
     post_pages(sim);
     apn_session_stats(sim->source, &stats);
-    ahead = (uint64_t)((double)stats.rate_bytes_per_s * (double)(AHEAD_NS + sim->plan->sync_ns) / 1e9);
+    ahead =
+        (uint64_t)((double)stats.rate_bytes_per_s * (double)(AHEAD_NS + sim->plan->sync_ns) / 1e9);
     if (sim->guest.dirty_pages * APN_PAGE_SIZE <= at_least(ahead, APN_GRANULE_SIZE)) {
         sim->syncing = true;
         sim->busy_until_ns = sim->now + sim->plan->sync_ns;
@@ -287,14 +291,16 @@ static void read_state(struct sim *sim)
     while ((n = apn_session_read(sim->dest, bytes, sizeof(bytes), false)) > 0) {
         for (ssize_t i = 0; i < n; i++) {
             if (bytes[i] != sim_state_byte(sim, sim->state_read + (uint32_t)i)) {
-                sim_violation(sim, "device state differs at byte %u", sim->state_read + (uint32_t)i);
+                sim_violation(sim, "device state differs at byte %u",
+                              sim->state_read + (uint32_t)i);
                 return;
             }
         }
         sim->state_read += (uint32_t)n;
     }
     if (sim->state_read > sim->plan->state_bytes) {
-        sim_violation(sim, "%u bytes of device state, %u were sent", sim->state_read, sim->plan->state_bytes);
+        sim_violation(sim, "%u bytes of device state, %u were sent", sim->state_read,
+                      sim->plan->state_bytes);
     }
 }
 
@@ -304,7 +310,8 @@ static void check_memory(struct sim *sim)
         return;
     }
     for (uint64_t page = 0; page < sim->guest.pages; page++) {
-        if (memcmp(sim->guest.memory + page * APN_PAGE_SIZE, sim->dest_memory + page * APN_PAGE_SIZE, APN_PAGE_SIZE)) {
+        if (memcmp(sim->guest.memory + page * APN_PAGE_SIZE,
+                   sim->dest_memory + page * APN_PAGE_SIZE, APN_PAGE_SIZE)) {
             sim_violation(sim, "page %llu differs at the destination", (unsigned long long)page);
             return;
         }
@@ -315,7 +322,8 @@ static void check_memory(struct sim *sim)
 static void start_guest(struct sim *sim)
 {
     if (!sim->result->granted) {
-        sim_violation(sim, "the destination was told that it is granted, but the source has not granted");
+        sim_violation(
+            sim, "the destination was told that it is granted, but the source has not granted");
     }
     if (sim->dest_never) {
         sim_violation(sim, "the destination starts although it had said that it will not");
@@ -357,7 +365,8 @@ void sim_dest_program(struct sim *sim)
     if (!sim->regions_known) { /* QEMU knows its blocks once the list has come */
         struct apn_error err = {0};
 
-        sim->regions_known = apn_session_state(sim->dest) == APN_STATE_SETUP && !apn_session_regions_commit(sim->dest, &err);
+        sim->regions_known = apn_session_state(sim->dest) == APN_STATE_SETUP &&
+                             !apn_session_regions_commit(sim->dest, &err);
         return;
     }
     read_state(sim);

@@ -37,7 +37,8 @@ static void units_are_read(void **state)
 
 static void nonsense_numbers_are_refused(void **state)
 {
-    static const char *const times[] = {"", "3", "ms", "-3ms", "3 ms", "3mss", "inf", "nan", "1e300s", "0x"};
+    static const char *const times[] = {"",     "3",   "ms",  "-3ms",   "3 ms",
+                                        "3mss", "inf", "nan", "1e300s", "0x"};
     uint64_t v = 42;
 
     (void)state;
@@ -92,9 +93,10 @@ static void faults_are_read(void **state)
 
 static void every_message_can_be_named(void **state)
 {
-    static const char *const names[] = {"EXTENT", "STREAM", "FENCE",   "REGIONS", "REGIONS_OK", "PREFAULT",
-                                        "READY",  "GRANT",  "STARTED", "WONT",    "ABORT",      "RETIRE",
-                                        "RETIRED", "BYE",   "APPLIED", "PING",    "PONG"};
+    static const char *const names[] = {"EXTENT",   "STREAM", "FENCE",   "REGIONS", "REGIONS_OK",
+                                        "PREFAULT", "READY",  "GRANT",   "STARTED", "WONT",
+                                        "ABORT",    "RETIRE", "RETIRED", "BYE",     "APPLIED",
+                                        "PING",     "PONG"};
     char text[64];
 
     (void)state;
@@ -147,7 +149,8 @@ static void wrap(bool virtual_time, const char *filters, int expect, const char 
 {
     struct apn_loop_config path = {.virtual_time = virtual_time};
     struct apn_loop_world *world = apn_loop_world_new(&path);
-    struct apn_backend_config config = {.port = "0", .world = world, .clock = apn_loop_world_clock(world)};
+    struct apn_backend_config config = {
+        .port = "0", .world = world, .clock = apn_loop_world_clock(world)};
     struct apn_error err = {0};
     struct apn_backend *be = NULL;
     int ret = apn_backend_new(&be, "loop", filters, &config, &err);
@@ -167,9 +170,12 @@ static void strings_wrap_or_are_refused(void **state)
     wrap(false, NULL, 0, NULL);
     wrap(false, "", 0, NULL);
     wrap(false, "delay=3ms;rate=2.5Gbit;fault=tx:GRANT:1:cut", 0, NULL);
-    wrap(false, "delay=1ms;delay=1ms;delay=1ms;delay=1ms;delay=1ms;delay=1ms;delay=1ms;delay=1ms", 0, NULL);
-    wrap(false, "delay=1ms;delay=1ms;delay=1ms;delay=1ms;delay=1ms;delay=1ms;delay=1ms;delay=1ms;delay=1ms", -EINVAL,
-         "more than 8");
+    wrap(false, "delay=1ms;delay=1ms;delay=1ms;delay=1ms;delay=1ms;delay=1ms;delay=1ms;delay=1ms",
+         0, NULL);
+    wrap(
+        false,
+        "delay=1ms;delay=1ms;delay=1ms;delay=1ms;delay=1ms;delay=1ms;delay=1ms;delay=1ms;delay=1ms",
+        -EINVAL, "more than 8");
     wrap(false, "jitter=3ms", -EINVAL, "jitter");
     wrap(false, "delay", -EINVAL, "delay");
     wrap(false, "delay=", -EINVAL, "delay");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* loop.c - the model of the path itself: times to the nanosecond, one wire for all links, cuts, resets, queues
- * (what every backend must do is in tests/conformance) */
+/* loop.c - the model of the path itself: times to the nanosecond, one wire for all links, cuts,
+ * resets, queues (what every backend must do is in tests/conformance) */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,7 +27,8 @@ struct rig {
     struct apn_link *out[LINKS], *in[LINKS];
 };
 
-static int authorise(void *opaque, const struct apn_hello *hello, struct apn_welcome *welcome, struct apn_error *err)
+static int authorise(void *opaque, const struct apn_hello *hello, struct apn_welcome *welcome,
+                     struct apn_error *err)
 {
     (void)opaque, (void)hello, (void)err;
     welcome->features = 0;
@@ -65,7 +66,9 @@ static int poll_until(struct rig *rig, struct apn_link *link, struct apn_event *
         if (next == UINT64_MAX) {
             return 0;
         }
-        apn_loop_world_advance(rig->world, next > now(rig) ? next : now(rig) + 25 * APN_NS_PER_MS); /* others have events too */
+        apn_loop_world_advance(
+            rig->world,
+            next > now(rig) ? next : now(rig) + 25 * APN_NS_PER_MS); /* others have events too */
     }
     return 0;
 }
@@ -132,7 +135,11 @@ static const struct apn_loop_config fat_path = {
 
 static int post_extent(struct rig *rig, int lane, uint64_t offset)
 {
-    struct apn_msg msg = {.type = APN_MSG_EXTENT, .kind = APN_EXTENT_DATA, .bytes = SPAN, .span = SPAN, .offset = offset};
+    struct apn_msg msg = {.type = APN_MSG_EXTENT,
+                          .kind = APN_EXTENT_DATA,
+                          .bytes = SPAN,
+                          .span = SPAN,
+                          .offset = offset};
 
     return rig->source->ops->post(rig->out[lane], &msg, 1);
 }
@@ -180,7 +187,8 @@ static void a_cut_freezes_and_a_restore_delivers(void **state)
     apn_loop_world_restore(rig.world);
     restored = now(&rig);
     assert_int_equal(poll_until(&rig, rig.in[0], &event), APN_EVENT_MSG);
-    assert_in_range(now(&rig) - restored, fat_path.recover_ns + DELAY_NS, fat_path.recover_ns + 2 * DELAY_NS);
+    assert_in_range(now(&rig) - restored, fat_path.recover_ns + DELAY_NS,
+                    fat_path.recover_ns + 2 * DELAY_NS);
     assert_int_equal(poll_until(&rig, rig.in[0], &event), APN_EVENT_MSG);
     assert_int_equal(event.msg.offset, SPAN);
     rig_close(&rig);

@@ -16,7 +16,7 @@
 #include "pages/zero_page.h"
 
 static const char *const variants[] = {"avx2", "sse2", "portable"};
-#define VARIANTS  (sizeof(variants) / sizeof(variants[0]))
+#define VARIANTS   (sizeof(variants) / sizeof(variants[0]))
 #define SPAN_PAGES 512u /* one granule */
 
 static uint8_t *pages_new(size_t count)
@@ -111,7 +111,8 @@ __attribute__((no_sanitize("thread"))) static void *write_live(void *opaque)
     return NULL;
 }
 
-/* A byte that is never zero is never missed while it changes; the sanitizer must not mind the race. */
+/* A byte that is never zero is never missed while it changes; the sanitizer must not mind the race.
+ */
 static void live_memory_is_safe_to_scan(void **state)
 {
     struct writer w = {.page = pages_new(1)};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* zero_page_bench.c - how fast each variant scans: zero pages beyond the caches, and pages with contents
- * Prints one JSON line per variant; medians of REPEATS. */
+/* zero_page_bench.c - how fast each variant scans: zero pages beyond the caches, and pages with
+ * contents Prints one JSON line per variant; medians of REPEATS. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,7 +57,8 @@ int main(void)
         memset(memory, 0, SCAN_BYTES);
         zero = median_gib_per_s(memory, true);
         for (size_t page = 0; page < SCAN_BYTES; page += APN_PAGE_SIZE) {
-            memory[page + 8 * (page / APN_PAGE_SIZE % 16)] = 1; /* in the first 128 bytes, as usual */
+            memory[page + 8 * (page / APN_PAGE_SIZE % 16)] =
+                1; /* in the first 128 bytes, as usual */
         }
         data = median_gib_per_s(memory, false);
         printf("{\"schema\":\"apn-zero-page/1\",\"variant\":\"%s\",\"zero_gib_per_s\":%.2f,"

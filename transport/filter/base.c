@@ -18,7 +18,8 @@ static struct filter_link *link_of(struct apn_link *link)
 
 /* ---- links --------------------------------------------------------------- */
 
-static struct filter_link *link_new(struct filter *filter, const struct apn_hello *hello, struct apn_link *next)
+static struct filter_link *link_new(struct filter *filter, const struct apn_hello *hello,
+                                    struct apn_link *next)
 {
     struct filter_link *link = calloc(1, filter->class->link_bytes);
 
@@ -70,7 +71,8 @@ void filter_link_kill(struct filter_link *link, int code, const char *reason)
 {
     struct apn_link *next = next_take(link);
 
-    apn_error_set(&link->down, code, APN_SCOPE_LANE, "%s: lane %u: %s", link->filter->class->name, link->hello.lane, reason);
+    apn_error_set(&link->down, code, APN_SCOPE_LANE, "%s: lane %u: %s", link->filter->class->name,
+                  link->hello.lane, reason);
     if (next) {
         next->backend->ops->link_close(next);
     }
@@ -81,7 +83,8 @@ int filter_post_next(struct filter_link *link, const struct apn_msg *msgs, unsig
     return link->next ? link->next->backend->ops->post(link->next, msgs, n) : link->down.code;
 }
 
-int filter_poll_next(struct filter_link *link, struct apn_event *events, unsigned max, int64_t timeout_ns)
+int filter_poll_next(struct filter_link *link, struct apn_event *events, unsigned max,
+                     int64_t timeout_ns)
 {
     if (link->next) {
         int n = link->next->backend->ops->poll(link->next, events, max, timeout_ns);
@@ -104,8 +107,8 @@ int filter_poll_next(struct filter_link *link, struct apn_event *events, unsigne
 
 /* ---- ops ----------------------------------------------------------------- */
 
-static int filter_connect(struct apn_backend *be, const struct apn_hello *hello, struct apn_link **out,
-                          struct apn_error *err)
+static int filter_connect(struct apn_backend *be, const struct apn_hello *hello,
+                          struct apn_link **out, struct apn_error *err)
 {
     struct filter *filter = filter_of(be);
     struct apn_error refusal = {0};
@@ -124,14 +127,16 @@ static int filter_connect(struct apn_backend *be, const struct apn_hello *hello,
         if (next) {
             next->backend->ops->link_close(next);
         }
-        return apn_error_set(err, -ENOMEM, APN_SCOPE_LANE, "%s: no memory for a link", filter->class->name);
+        return apn_error_set(err, -ENOMEM, APN_SCOPE_LANE, "%s: no memory for a link",
+                             filter->class->name);
     }
     link->down = refusal;
     *out = &link->base;
     return 0;
 }
 
-static int on_authorise(void *opaque, const struct apn_hello *hello, struct apn_welcome *welcome, struct apn_error *err)
+static int on_authorise(void *opaque, const struct apn_hello *hello, struct apn_welcome *welcome,
+                        struct apn_error *err)
 {
     struct filter *filter = opaque;
     int ret = filter->class->admit ? filter->class->admit(filter, hello, err) : 0;
@@ -145,7 +150,8 @@ static void on_attach(void *opaque, const struct apn_hello *hello, struct apn_li
     struct filter_link *link = link_new(filter, hello, next);
 
     if (!link) {
-        next->backend->ops->link_close(next); /* as if it had died on the way: the peer opens another */
+        next->backend->ops->link_close(
+            next); /* as if it had died on the way: the peer opens another */
         return;
     }
     filter->acceptor.attach(filter->acceptor.opaque, hello, &link->base);
@@ -160,8 +166,8 @@ static void on_stranger(void *opaque, const char *text)
     }
 }
 
-static int filter_listen(struct apn_backend *be, const struct apn_acceptor *acceptor, uint16_t *port,
-                         struct apn_error *err)
+static int filter_listen(struct apn_backend *be, const struct apn_acceptor *acceptor,
+                         uint16_t *port, struct apn_error *err)
 {
     struct filter *filter = filter_of(be);
     struct apn_acceptor own = {on_authorise, on_attach, on_stranger, filter};
@@ -170,7 +176,8 @@ static int filter_listen(struct apn_backend *be, const struct apn_acceptor *acce
     return filter->next->ops->listen(filter->next, &own, port, err);
 }
 
-static int filter_region_add(struct apn_backend *be, unsigned region, const struct apn_region *r, struct apn_error *err)
+static int filter_region_add(struct apn_backend *be, unsigned region, const struct apn_region *r,
+                             struct apn_error *err)
 {
     struct filter *filter = filter_of(be);
 
@@ -181,10 +188,12 @@ static int filter_post(struct apn_link *base, const struct apn_msg *msgs, unsign
 {
     struct filter_link *link = link_of(base);
 
-    return link->filter->class->post ? link->filter->class->post(link, msgs, n) : filter_post_next(link, msgs, n);
+    return link->filter->class->post ? link->filter->class->post(link, msgs, n)
+                                     : filter_post_next(link, msgs, n);
 }
 
-static int filter_poll(struct apn_link *base, struct apn_event *events, unsigned max, int64_t timeout_ns)
+static int filter_poll(struct apn_link *base, struct apn_event *events, unsigned max,
+                       int64_t timeout_ns)
 {
     struct filter_link *link = link_of(base);
 
@@ -263,15 +272,17 @@ static const struct apn_backend_ops filter_ops = {
 };
 
 int apn_filter_new(const struct filter_class *class, struct apn_backend *next, const char *value,
-                   const struct apn_backend_config *config, struct apn_backend **out, struct apn_error *err)
+                   const struct apn_backend_config *config, struct apn_backend **out,
+                   struct apn_error *err)
 {
     struct filter *filter;
     int ret;
 
     if (class->real_time_only && (next->caps & APN_CAP_VIRTUAL)) {
-        return apn_error_set(err, -EINVAL, APN_SCOPE_SESSION,
-                             "filter %s: backend %s runs in virtual time, its world has a %s of its own", class->name,
-                             next->ops->name, class->name);
+        return apn_error_set(
+            err, -EINVAL, APN_SCOPE_SESSION,
+            "filter %s: backend %s runs in virtual time, its world has a %s of its own",
+            class->name, next->ops->name, class->name);
     }
     filter = calloc(1, class->filter_bytes);
     if (!filter) {

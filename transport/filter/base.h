@@ -10,7 +10,8 @@
 
 struct filter;
 
-/* A link around a link. @next is NULL once the filter has killed or never opened it; @down is the last word of either. */
+/* A link around a link. @next is NULL once the filter has killed or never opened it; @down is the
+ * last word of either. */
 struct filter_link {
     struct apn_link base;
     struct filter *filter;
@@ -42,7 +43,8 @@ struct filter_class {
     void (*link_done)(struct filter_link *link);
     void (*wake)(struct filter_link *link);
     int (*post)(struct filter_link *link, const struct apn_msg *msgs, unsigned n);
-    int (*poll)(struct filter_link *link, struct apn_event *events, unsigned max, int64_t timeout_ns);
+    int (*poll)(struct filter_link *link, struct apn_event *events, unsigned max,
+                int64_t timeout_ns);
 };
 
 struct filter {
@@ -52,7 +54,8 @@ struct filter {
     struct apn_backend *next;
     const struct apn_clock *clock;
     struct apn_acceptor acceptor;
-    pthread_mutex_t lock; /* links, and what the class keeps under it; nothing else is locked inside */
+    pthread_mutex_t
+        lock; /* links, and what the class keeps under it; nothing else is locked inside */
     struct filter_link *links;
 };
 
@@ -62,13 +65,16 @@ extern const struct filter_class apn_filter_trace;
 extern const struct filter_class apn_filter_fault;
 
 int apn_filter_new(const struct filter_class *class, struct apn_backend *next, const char *value,
-                   const struct apn_backend_config *config, struct apn_backend **out, struct apn_error *err);
+                   const struct apn_backend_config *config, struct apn_backend **out,
+                   struct apn_error *err);
 /** apn_filter_unwrap() - free one filter, but not what it wraps */
 void apn_filter_unwrap(struct apn_backend *be);
 
 int filter_post_next(struct filter_link *link, const struct apn_msg *msgs, unsigned n);
-int filter_poll_next(struct filter_link *link, struct apn_event *events, unsigned max, int64_t timeout_ns);
-/** filter_link_kill() - close the wrapped link; the next poll says DOWN with this reason. The link's thread. */
+int filter_poll_next(struct filter_link *link, struct apn_event *events, unsigned max,
+                     int64_t timeout_ns);
+/** filter_link_kill() - close the wrapped link; the next poll says DOWN with this reason. The
+ * link's thread. */
 void filter_link_kill(struct filter_link *link, int code, const char *reason);
 static inline uint64_t filter_now(const struct filter *filter)
 {

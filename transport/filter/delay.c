@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* delay.c - every message leaves a while later (grammar: filter.h)
- * Messages wait in a ring per link; their payload stays where it is, as the contract of a post allows. */
+ * Messages wait in a ring per link; their payload stays where it is, as the contract of a post
+ * allows. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -31,7 +32,8 @@ static int delay_open(struct filter *filter, const char *value, struct apn_error
 
     if (filter_parse_time(value, &delay->delay_ns) || delay->delay_ns > DELAY_MAX_NS) {
         return apn_error_set(err, -EINVAL, APN_SCOPE_SESSION,
-                             "filter delay: \"%s\" is not a time of at most 10s (as in 3ms)", value);
+                             "filter delay: \"%s\" is not a time of at most 10s (as in 3ms)",
+                             value);
     }
     return 0;
 }
@@ -49,7 +51,8 @@ static void delay_link_done(struct filter_link *base)
     free(((struct delay_link *)base)->ring);
 }
 
-/* Passes on what is due, as far as the wrapped link takes it. Return: 0, or -errno: the link is down. */
+/* Passes on what is due, as far as the wrapped link takes it. Return: 0, or -errno: the link is
+ * down. */
 static int release(struct delay_link *link)
 {
     uint64_t now = filter_now(link->base.filter);
@@ -78,12 +81,14 @@ static int delay_post(struct filter_link *base, const struct apn_msg *msgs, unsi
         return -EAGAIN;
     }
     for (unsigned i = 0; i < n; i++) {
-        link->ring[(link->first + link->count++) % DELAY_QUEUE_MAX] = (struct waiting){due_ns, msgs[i]};
+        link->ring[(link->first + link->count++) % DELAY_QUEUE_MAX] =
+            (struct waiting){due_ns, msgs[i]};
     }
     return release(link);
 }
 
-static int delay_poll(struct filter_link *base, struct apn_event *events, unsigned max, int64_t timeout_ns)
+static int delay_poll(struct filter_link *base, struct apn_event *events, unsigned max,
+                      int64_t timeout_ns)
 {
     struct delay_link *link = (struct delay_link *)base;
     uint64_t now = filter_now(base->filter);

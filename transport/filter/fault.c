@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fault.c - messages lost and links killed or silenced, at a named point or at random (grammar: filter.h)
+/* fault.c - messages lost and links killed or silenced, at a named point or at random (grammar:
+ * filter.h)
  *
  * Theory of operation
- *   Links are closed by their own thread only, and only inside poll, because payloads of the poll before live until then.
- *   A fault that hits other links raises a strike; each link compares its own count when it next posts or polls, and
- *   sleeping ones are woken.
- *   A link that a fault on the sending side hits is "dying" for FAULT_GRACE_NS: nothing more is taken from the engine
- *   (it is swallowed, as a dying socket would), but what was posted before may still get through. In virtual time there
- *   is no grace: what the loop world holds arrives anyway. */
+ *   Links are closed by their own thread only, and only inside poll, because payloads of the poll
+ * before live until then. A fault that hits other links raises a strike; each link compares its own
+ * count when it next posts or polls, and sleeping ones are woken. A link that a fault on the
+ * sending side hits is "dying" for FAULT_GRACE_NS: nothing more is taken from the engine (it is
+ * swallowed, as a dying socket would), but what was posted before may still get through. In virtual
+ * time there is no grace: what the loop world holds arrives anyway. */
 #include <errno.h>
 #include <time.h>
 
@@ -23,19 +24,19 @@ struct fault {
     struct fault_spec spec;
     /* under base.lock */
     uint64_t random;
-    uint64_t matched;       /* messages of the type seen; TX, RX */
-    uint64_t bytes;         /* seen; LANE, ALL */
-    uint64_t first_ns;      /* when the first link was opened */
-    bool fired;             /* certain faults strike once */
+    uint64_t matched;  /* messages of the type seen; TX, RX */
+    uint64_t bytes;    /* seen; LANE, ALL */
+    uint64_t first_ns; /* when the first link was opened */
+    bool fired;        /* certain faults strike once */
     uint64_t outage_until_ns;
-    unsigned strikes;       /* against every link in scope */
+    unsigned strikes; /* against every link in scope */
 };
 
 struct fault_link {
     struct filter_link base;
     unsigned strikes; /* those before this link was opened, and those it has felt */
     bool stalled;
-    uint64_t dying_ns; /* when the grace ends; 0 = healthy */
+    uint64_t dying_ns;   /* when the grace ends; 0 = healthy */
     pthread_cond_t cond; /* a stalled link sleeps here; with base.filter->lock */
     bool woken;
 };
@@ -68,7 +69,9 @@ static int fault_admit(struct filter *filter, const struct apn_hello *hello, str
     pthread_mutex_lock(&filter->lock);
     out = in_scope(fault, hello->lane) && fault->outage_until_ns > filter_now(filter);
     pthread_mutex_unlock(&filter->lock);
-    return out ? apn_error_set(err, -EHOSTUNREACH, APN_SCOPE_LANE, "fault: lane %u: the path is cut", hello->lane) : 0;
+    return out ? apn_error_set(err, -EHOSTUNREACH, APN_SCOPE_LANE,
+                               "fault: lane %u: the path is cut", hello->lane)
+               : 0;
 }
 
 static int fault_link_open(struct filter_link *base)
@@ -115,7 +118,8 @@ static bool strikes_at(struct fault *fault, const struct filter_link *link, enum
     bool counted = spec->where == FAULT_TX || spec->where == FAULT_RX;
     bool due;
 
-    if (counted ? spec->where != way || (spec->type && spec->type != msg->type) : !in_scope(fault, link->hello.lane)) {
+    if (counted ? spec->where != way || (spec->type && spec->type != msg->type)
+                : !in_scope(fault, link->hello.lane)) {
         return false;
     }
     fault->matched++;
@@ -123,7 +127,8 @@ static bool strikes_at(struct fault *fault, const struct filter_link *link, enum
     if (counted) {
         due = spec->nth == FAULT_EVERY || fault->matched == spec->nth;
     } else {
-        due = fault->bytes >= spec->after_bytes && filter_now(&fault->base) - fault->first_ns >= spec->at_ns;
+        due = fault->bytes >= spec->after_bytes &&
+              filter_now(&fault->base) - fault->first_ns >= spec->at_ns;
     }
     if (spec->p > 0) {
         return due && random_fraction(&fault->random) < spec->p;
@@ -134,7 +139,8 @@ static bool strikes_at(struct fault *fault, const struct filter_link *link, enum
 }
 
 /* Lock held. Which of @n messages is hit; @n = none. The caller posts those before it. */
-static unsigned first_hit(struct fault *fault, const struct filter_link *link, const struct apn_msg *msgs, unsigned n)
+static unsigned first_hit(struct fault *fault, const struct filter_link *link,
+                          const struct apn_msg *msgs, unsigned n)
 {
     unsigned i = 0;
 
@@ -145,13 +151,15 @@ static unsigned first_hit(struct fault *fault, const struct filter_link *link, c
 }
 
 /* Lock held. What the wrapped link did not take was not seen. */
-static void uncount(struct fault *fault, const struct filter_link *link, const struct apn_msg *msgs, unsigned n)
+static void uncount(struct fault *fault, const struct filter_link *link, const struct apn_msg *msgs,
+                    unsigned n)
 {
     const struct fault_spec *spec = &fault->spec;
 
     for (unsigned i = 0; i < n; i++) {
-        if (spec->where == FAULT_TX ? !spec->type || spec->type == msgs[i].type
-                                    : spec->where != FAULT_RX && in_scope(fault, link->hello.lane)) {
+        if (spec->where == FAULT_TX
+                ? !spec->type || spec->type == msgs[i].type
+                : spec->where != FAULT_RX && in_scope(fault, link->hello.lane)) {
             fault->matched--;
             fault->bytes -= APN_WIRE_HEADER_BYTES + msgs[i].bytes;
         }
@@ -166,7 +174,8 @@ static void spread(struct fault *fault, struct fault_link *origin)
     if (spec->outage_ns) {
         uint64_t now = filter_now(&fault->base);
 
-        fault->outage_until_ns = spec->outage_ns == FAULT_FOREVER ? UINT64_MAX : now + spec->outage_ns;
+        fault->outage_until_ns =
+            spec->outage_ns == FAULT_FOREVER ? UINT64_MAX : now + spec->outage_ns;
     }
     if (spec->where != FAULT_ALL && !spec->outage_ns) {
         return;
@@ -240,7 +249,8 @@ static int fault_post(struct filter_link *base, const struct apn_msg *msgs, unsi
         }
         return ret;
     }
-    link->dying_ns = filter_now(&fault->base) + (fault->base.base.caps & APN_CAP_VIRTUAL ? 0 : FAULT_GRACE_NS);
+    link->dying_ns =
+        filter_now(&fault->base) + (fault->base.base.caps & APN_CAP_VIRTUAL ? 0 : FAULT_GRACE_NS);
     return 0;
 }
 
@@ -264,7 +274,8 @@ static int stalled_poll(struct fault_link *link, int64_t timeout_ns)
     return 0;
 }
 
-/* Cuts the events off before the message that is lost, if one is. Return: how many remain, or the DOWN. */
+/* Cuts the events off before the message that is lost, if one is. Return: how many remain, or the
+ * DOWN. */
 static int receive(struct fault_link *link, struct apn_event *events, int n)
 {
     struct fault *fault = fault_of(&link->base);
@@ -290,12 +301,14 @@ static int receive(struct fault_link *link, struct apn_event *events, int n)
     return link->base.next ? 0 : filter_poll_next(&link->base, events, 1, 0);
 }
 
-static int fault_poll(struct filter_link *base, struct apn_event *events, unsigned max, int64_t timeout_ns)
+static int fault_poll(struct filter_link *base, struct apn_event *events, unsigned max,
+                      int64_t timeout_ns)
 {
     struct fault_link *link = (struct fault_link *)base;
     int n;
 
-    if (is_doomed(link) && !link->stalled && base->next && filter_now(base->filter) >= link->dying_ns) {
+    if (is_doomed(link) && !link->stalled && base->next &&
+        filter_now(base->filter) >= link->dying_ns) {
         suffer(link);
     }
     if (link->stalled) {

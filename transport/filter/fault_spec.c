@@ -13,8 +13,8 @@
 
 static int bad(struct apn_error *err, const char *part, const char *value, const char *allowed)
 {
-    return apn_error_set(err, -EINVAL, APN_SCOPE_SESSION, "filter fault: %s \"%s\" is not %s", part, value ? value : "",
-                         allowed);
+    return apn_error_set(err, -EINVAL, APN_SCOPE_SESSION, "filter fault: %s \"%s\" is not %s", part,
+                         value ? value : "", allowed);
 }
 
 /* Whole decimal number, at least @min. */
@@ -71,7 +71,8 @@ static int parse_where(char **rest, struct fault_spec *spec, struct apn_error *e
     spec->where = where[0] == 't' ? FAULT_TX : FAULT_RX;
     text = strsep(rest, ":");
     if (parse_type(text, &spec->type)) {
-        return bad(err, "message type", text, "a message's name (EXTENT, STREAM, GRANT, ... or ANY)");
+        return bad(err, "message type", text,
+                   "a message's name (EXTENT, STREAM, GRANT, ... or ANY)");
     }
     text = strsep(rest, ":");
     if (text && !strcmp(text, "*")) {
@@ -109,16 +110,23 @@ static int parse_option(char *option, struct fault_spec *spec, struct apn_error 
         return bad(err, "option", name, "possible with tx and rx, which count messages");
     }
     if (!strcmp(name, "after")) {
-        return filter_parse_bytes(option, &spec->after_bytes) ? bad(err, "after", option, "bytes (as in 100MB)") : 0;
+        return filter_parse_bytes(option, &spec->after_bytes)
+                   ? bad(err, "after", option, "bytes (as in 100MB)")
+                   : 0;
     }
     if (!strcmp(name, "at")) {
-        return filter_parse_time(option, &spec->at_ns) ? bad(err, "at", option, "a time (as in 2s)") : 0;
+        return filter_parse_time(option, &spec->at_ns) ? bad(err, "at", option, "a time (as in 2s)")
+                                                       : 0;
     }
     if (!strcmp(name, "for")) {
-        return filter_parse_time(option, &spec->outage_ns) ? bad(err, "for", option, "a time (as in 5s)") : 0;
+        return filter_parse_time(option, &spec->outage_ns)
+                   ? bad(err, "for", option, "a time (as in 5s)")
+                   : 0;
     }
     if (!strcmp(name, "seed")) {
-        return parse_number(option, 0, UINT64_MAX, &spec->seed) ? bad(err, "seed", option, "a number") : 0;
+        return parse_number(option, 0, UINT64_MAX, &spec->seed)
+                   ? bad(err, "seed", option, "a number")
+                   : 0;
     }
     if (strcmp(name, "p")) {
         return bad(err, "option", name, "one of after, at, p, seed, for");
@@ -154,7 +162,8 @@ int fault_spec_parse(const char *text, struct fault_spec *out, struct apn_error 
     while (!ret && options) {
         ret = parse_option(strsep(&options, ","), &spec, err);
     }
-    if (!ret && spec.nth == FAULT_EVERY && !spec.p && (spec.where == FAULT_TX || spec.where == FAULT_RX)) {
+    if (!ret && spec.nth == FAULT_EVERY && !spec.p &&
+        (spec.where == FAULT_TX || spec.where == FAULT_RX)) {
         spec.p = 1;
     }
     if (!ret) {

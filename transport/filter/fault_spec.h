@@ -24,7 +24,8 @@ struct fault_spec {
     uint64_t seed;
 };
 
-/** fault_spec_parse() - Return: 0, or -EINVAL and @err names the part, its value and what is allowed */
+/** fault_spec_parse() - Return: 0, or -EINVAL and @err names the part, its value and what is
+ * allowed */
 int fault_spec_parse(const char *text, struct fault_spec *out, struct apn_error *err);
 
 #endif

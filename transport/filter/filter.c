@@ -25,21 +25,24 @@ static const struct filter_class *class_find(const char *name, size_t length)
     return NULL;
 }
 
-static int wrap_one(struct apn_backend *next, const char *part, const struct apn_backend_config *config,
-                    struct apn_backend **out, struct apn_error *err)
+static int wrap_one(struct apn_backend *next, const char *part,
+                    const struct apn_backend_config *config, struct apn_backend **out,
+                    struct apn_error *err)
 {
     const char *equals = strchr(part, '=');
     const struct filter_class *class = equals ? class_find(part, (size_t)(equals - part)) : NULL;
 
     if (!class) {
-        return apn_error_set(err, -EINVAL, APN_SCOPE_SESSION,
-                             "filter \"%s\" is not one of delay=TIME, fault=SPEC, rate=RATE, trace=PREFIX", part);
+        return apn_error_set(
+            err, -EINVAL, APN_SCOPE_SESSION,
+            "filter \"%s\" is not one of delay=TIME, fault=SPEC, rate=RATE, trace=PREFIX", part);
     }
     return apn_filter_new(class, next, equals + 1, config, out, err);
 }
 
-int apn_filters_wrap(struct apn_backend *next, const char *filters, const struct apn_backend_config *config,
-                     struct apn_backend **out, struct apn_error *err)
+int apn_filters_wrap(struct apn_backend *next, const char *filters,
+                     const struct apn_backend_config *config, struct apn_backend **out,
+                     struct apn_error *err)
 {
     char text[APN_FILTER_TEXT_MAX];
     struct apn_backend *outer = next;
@@ -47,7 +50,8 @@ int apn_filters_wrap(struct apn_backend *next, const char *filters, const struct
     int ret = 0;
 
     if (filters && strlen(filters) >= sizeof(text)) {
-        return apn_error_set(err, -EINVAL, APN_SCOPE_SESSION, "filters: %zu characters, at most %zu", strlen(filters),
+        return apn_error_set(err, -EINVAL, APN_SCOPE_SESSION,
+                             "filters: %zu characters, at most %zu", strlen(filters),
                              sizeof(text) - 1);
     }
     snprintf(text, sizeof(text), "%s", filters ? filters : "");
@@ -56,7 +60,8 @@ int apn_filters_wrap(struct apn_backend *next, const char *filters, const struct
         char *part = semicolon ? semicolon + 1 : text;
 
         if (++count > APN_FILTERS_MAX) {
-            ret = apn_error_set(err, -EINVAL, APN_SCOPE_SESSION, "filters: more than %u", APN_FILTERS_MAX);
+            ret = apn_error_set(err, -EINVAL, APN_SCOPE_SESSION, "filters: more than %u",
+                                APN_FILTERS_MAX);
             break;
         }
         ret = wrap_one(outer, part, config, &outer, err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* rate.c - all links of this end together send no faster than a rate (grammar: filter.h)
- * The wire of the filter is busy until busy_until_ns; a post may run ahead of the clock by BURST_NS. */
+ * The wire of the filter is busy until busy_until_ns; a post may run ahead of the clock by
+ * BURST_NS. */
 #include <errno.h>
 
 #include "filter/base.h"
@@ -24,9 +25,11 @@ static int rate_open(struct filter *filter, const char *value, struct apn_error 
 {
     struct rate *rate = (struct rate *)filter;
 
-    if (filter_parse_rate(value, &rate->rate_bytes_per_s) || rate->rate_bytes_per_s < RATE_MIN_BYTES_S) {
+    if (filter_parse_rate(value, &rate->rate_bytes_per_s) ||
+        rate->rate_bytes_per_s < RATE_MIN_BYTES_S) {
         return apn_error_set(err, -EINVAL, APN_SCOPE_SESSION,
-                             "filter rate: \"%s\" is not a rate of at least 8Kbit (as in 2.5Gbit)", value);
+                             "filter rate: \"%s\" is not a rate of at least 8Kbit (as in 2.5Gbit)",
+                             value);
     }
     return 0;
 }
@@ -58,7 +61,8 @@ static int rate_post(struct filter_link *base, const struct apn_msg *msgs, unsig
     return ret;
 }
 
-static int rate_poll(struct filter_link *base, struct apn_event *events, unsigned max, int64_t timeout_ns)
+static int rate_poll(struct filter_link *base, struct apn_event *events, unsigned max,
+                     int64_t timeout_ns)
 {
     struct rate_link *link = (struct rate_link *)base;
 

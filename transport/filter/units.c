@@ -53,8 +53,9 @@ int filter_parse_rate(const char *text, uint64_t *bytes_per_s)
 
 int filter_parse_bytes(const char *text, uint64_t *bytes)
 {
-    static const struct unit units[] = {{"", 1},         {"B", 1},           {"KB", 1e3},          {"MB", 1e6}, {"GB", 1e9},
-                                        {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {NULL, 0}};
+    static const struct unit units[] = {{"", 1},          {"B", 1},         {"KB", 1e3},
+                                        {"MB", 1e6},      {"GB", 1e9},      {"KiB", 1 << 10},
+                                        {"MiB", 1 << 20}, {"GiB", 1 << 30}, {NULL, 0}};
 
     return parse(text, units, bytes);
 }

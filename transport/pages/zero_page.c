@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* zero_page.c - see zero_page.h
  *
- * Most pages with contents show it in their first bytes, so those are looked at first; a page that passes is read
- * once from end to end, 256 bytes per step. Each step reads its bytes once, into registers: the verdict of a step
- * cannot mix two readings of one byte.
+ * Most pages with contents show it in their first bytes, so those are looked at first; a page that
+ * passes is read once from end to end, 256 bytes per step. Each step reads its bytes once, into
+ * registers: the verdict of a step cannot mix two readings of one byte.
  *
- * AVX-512 was measured and left out: beyond the caches the scan is bound by memory (12.6 against 11.6 GiB/s), and wide
- * registers lower the clock of older processors, vCPUs included. */
+ * AVX-512 was measured and left out: beyond the caches the scan is bound by memory (12.6
+ * against 11.6 GiB/s), and wide registers lower the clock of older processors, vCPUs included. */
 #include "pages/zero_page.h"
 
 #include <assert.h>
@@ -21,7 +21,8 @@
 #include <immintrin.h>
 #endif
 
-/* Guest RAM is written by vCPU threads while we look: a data race by design, answered by dirty tracking (header). */
+/* Guest RAM is written by vCPU threads while we look: a data race by design, answered by dirty
+ * tracking (header). */
 #define LIVE_MEMORY __attribute__((no_sanitize("thread")))
 
 typedef bool (*zero_page_fn)(const void *page);
@@ -92,7 +93,7 @@ LIVE_MEMORY __attribute__((target("avx2"))) static bool is_zero_avx2(const void 
 #endif
 
 static const struct variant variants[] = {
-    /* best first */
+/* best first */
 #if defined(__x86_64__)
     {"avx2", is_zero_avx2},
     {"sse2", is_zero_sse2},

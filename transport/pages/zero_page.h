@@ -2,9 +2,10 @@
 /* zero_page.h - which pages of guest RAM hold nothing but zeroes
  * Owner: stateless.   Thread: any.   Time: none.   Units: bytes, multiples of APN_PAGE_SIZE.
  *
- * Guest RAM may change while it is read. "Zero" then means: every byte was zero at some moment of the call. That is
- * enough, because a page that changes during or after the call is dirty again and will be looked at again; "not zero"
- * is always true of some moment. The caller clears the dirty bit before it calls. */
+ * Guest RAM may change while it is read. "Zero" then means: every byte was zero at some moment of
+ * the call. That is enough, because a page that changes during or after the call is dirty again and
+ * will be looked at again; "not zero" is always true of some moment. The caller clears the dirty
+ * bit before it calls. */
 #ifndef APN_PAGES_ZERO_PAGE_H
 #define APN_PAGES_ZERO_PAGE_H
 
@@ -21,7 +22,8 @@ bool apn_page_is_zero(const void *page);
  * Return: 0..@bytes, multiple of APN_PAGE_SIZE. */
 size_t apn_zero_span(const void *start, size_t bytes);
 
-/** apn_data_span() - leading bytes of a range that are pages with contents; arguments as apn_zero_span() */
+/** apn_data_span() - leading bytes of a range that are pages with contents; arguments as
+ * apn_zero_span() */
 size_t apn_data_span(const void *start, size_t bytes);
 
 /** apn_zero_page_variant() - which code this processor runs: "avx2", "sse2", "portable" */

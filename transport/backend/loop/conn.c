@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* conn.c - connections of the loop world: parcels, opening, closing, the handshake over them, raw peers (see loop.h) */
+/* conn.c - connections of the loop world: parcels, opening, closing, the handshake over them, raw
+ * peers (see loop.h) */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend/loop/world.h"
 
-/* Guest RAM is written by vCPU threads while it is sent: a data race by design, answered by dirty tracking. */
-__attribute__((no_sanitize("thread"))) static void copy_live(void *to, const void *from, size_t bytes)
+/* Guest RAM is written by vCPU threads while it is sent: a data race by design, answered by dirty
+ * tracking. */
+__attribute__((no_sanitize("thread"))) static void copy_live(void *to, const void *from,
+                                                             size_t bytes)
 {
     const volatile uint64_t *source = from;
     uint64_t *dest = to;
@@ -87,8 +90,8 @@ struct conn *apn_loop_conn_open(struct apn_loop_world *world, const char *port, 
         uint8_t nonce[32];
 
         apn_loop_nonce(world, nonce);
-        apn_handshake_server_init(&pending->hs, listener->config->secret, listener->config->secret_bytes,
-                                  nonce);
+        apn_handshake_server_init(&pending->hs, listener->config->secret,
+                                  listener->config->secret_bytes, nonce);
         timeout_ms = listener->config->handshake_timeout_ms;
         pending->deadline_ns = apn_loop_now(world) + (timeout_ms ? timeout_ms : 5000u) * 1000000ull;
         conn->end[SIDE_LISTENER].cond = &listener->cond;
@@ -147,8 +150,8 @@ static bool handshake_flush(struct apn_loop_world *world, struct conn *conn, uns
     return true;
 }
 
-enum apn_handshake_step apn_loop_handshake(struct apn_loop_world *world, struct conn *conn, unsigned side,
-                                           struct apn_handshake *hs)
+enum apn_handshake_step apn_loop_handshake(struct apn_loop_world *world, struct conn *conn,
+                                           unsigned side, struct apn_handshake *hs)
 {
     int dead = apn_loop_conn_dead(world, conn);
     struct parcel *parcel;
@@ -195,7 +198,8 @@ struct apn_loop_raw {
     unsigned side;
 };
 
-static int raw_new(struct apn_loop_world *world, struct conn *conn, unsigned side, struct apn_loop_raw **out)
+static int raw_new(struct apn_loop_world *world, struct conn *conn, unsigned side,
+                   struct apn_loop_raw **out)
 {
     struct apn_loop_raw *raw = calloc(1, sizeof(*raw));
 

@@ -76,8 +76,8 @@ struct apn_link *apn_loop_link_accepted(struct apn_backend *backend, struct conn
     return &link->base;
 }
 
-static int loop_connect(struct apn_backend *backend, const struct apn_hello *hello, struct apn_link **out,
-                        struct apn_error *err)
+static int loop_connect(struct apn_backend *backend, const struct apn_hello *hello,
+                        struct apn_link **out, struct apn_error *err)
 {
     struct loop_backend *be = backend_of(backend);
     struct loop_link *link = link_new(be, SIDE_CONNECTOR);
@@ -85,36 +85,40 @@ static int loop_connect(struct apn_backend *backend, const struct apn_hello *hel
     uint8_t nonce[32];
 
     if (!link) {
-        return apn_error_set(err, -ENOMEM, APN_SCOPE_LANE, "loop: lane %u: no memory for a link", hello->lane);
+        return apn_error_set(err, -ENOMEM, APN_SCOPE_LANE, "loop: lane %u: no memory for a link",
+                             hello->lane);
     }
     pthread_mutex_lock(&be->world->lock);
     link->conn = apn_loop_conn_open(be->world, be->config.port, hello->lane);
     if (link->conn) {
         apn_loop_nonce(be->world, nonce);
-        apn_handshake_client_init(&link->hs, hello, be->config.secret, be->config.secret_bytes, nonce);
+        apn_handshake_client_init(&link->hs, hello, be->config.secret, be->config.secret_bytes,
+                                  nonce);
         link->conn->end[SIDE_CONNECTOR].cond = &link->cond;
-        link->conn->end[SIDE_CONNECTOR].deadline_ns = apn_loop_now(be->world) + (timeout_ms ? timeout_ms : 5000u) * APN_NS_PER_MS;
+        link->conn->end[SIDE_CONNECTOR].deadline_ns =
+            apn_loop_now(be->world) + (timeout_ms ? timeout_ms : 5000u) * APN_NS_PER_MS;
         apn_loop_handshake(be->world, link->conn, SIDE_CONNECTOR, &link->hs); /* HELLO leaves now */
     }
     pthread_mutex_unlock(&be->world->lock);
     if (!link->conn) {
         pthread_cond_destroy(&link->cond);
         free(link);
-        return apn_error_set(err, -ENOMEM, APN_SCOPE_LANE, "loop: lane %u: no memory for a connection", hello->lane);
+        return apn_error_set(err, -ENOMEM, APN_SCOPE_LANE,
+                             "loop: lane %u: no memory for a connection", hello->lane);
     }
     *out = &link->base;
     return 0;
 }
 
-static int loop_listen(struct apn_backend *backend, const struct apn_acceptor *acceptor, uint16_t *port,
-                       struct apn_error *err)
+static int loop_listen(struct apn_backend *backend, const struct apn_acceptor *acceptor,
+                       uint16_t *port, struct apn_error *err)
 {
     struct loop_backend *be = backend_of(backend);
     int ret = apn_loop_listener_start(be->world, backend, &be->config, acceptor, &be->listener);
 
     if (ret) {
-        return apn_error_set(err, ret, APN_SCOPE_SESSION, "loop: cannot listen on port %s: %s", be->port,
-                             strerror(-ret));
+        return apn_error_set(err, ret, APN_SCOPE_SESSION, "loop: cannot listen on port %s: %s",
+                             be->port, strerror(-ret));
     }
     *port = be->listener->port;
     return 0;
@@ -123,7 +127,8 @@ static int loop_listen(struct apn_backend *backend, const struct apn_acceptor *a
 static int loop_region_add(struct apn_backend *backend, unsigned region, const struct apn_region *r,
                            struct apn_error *err)
 {
-    (void)backend, (void)region, (void)r, (void)err; /* nothing to pin: posts copy, the sink resolves */
+    (void)backend, (void)region, (void)r,
+        (void)err; /* nothing to pin: posts copy, the sink resolves */
     return 0;
 }
 
@@ -144,7 +149,8 @@ static struct parcel *parcels_build(const struct apn_msg *msgs, unsigned n)
     struct parcel *first = NULL, **last = &first;
 
     for (unsigned i = 0; i < n; i++) {
-        struct parcel *parcel = apn_loop_parcel_new(PARCEL_MSG, msgs[i].bytes ? msgs[i].payload : NULL, msgs[i].bytes);
+        struct parcel *parcel =
+            apn_loop_parcel_new(PARCEL_MSG, msgs[i].bytes ? msgs[i].payload : NULL, msgs[i].bytes);
 
         if (!parcel) {
             parcels_free(first);
@@ -170,7 +176,8 @@ static int room_check(struct loop_link *link, const struct apn_msg *msgs, unsign
     if (dead || link->state != LINK_UP) {
         return dead ? dead : -ENOTCONN;
     }
-    pipe->sender_wants_room = pipe->queued_bytes && pipe->queued_bytes + bytes > link->world->config.link_bytes;
+    pipe->sender_wants_room =
+        pipe->queued_bytes && pipe->queued_bytes + bytes > link->world->config.link_bytes;
     return pipe->sender_wants_room ? -EAGAIN : 0;
 }
 
@@ -187,7 +194,8 @@ static int loop_post(struct apn_link *base, const struct apn_msg *msgs, unsigned
     if (ret) {
         return ret;
     }
-    parcel = parcels_build(msgs, n); /* copies outside the lock; room can only have grown meanwhile */
+    parcel =
+        parcels_build(msgs, n); /* copies outside the lock; room can only have grown meanwhile */
     if (!parcel) {
         return -ENOMEM;
     }
@@ -222,7 +230,8 @@ static int event_down(struct loop_link *link, struct apn_event *event, const str
 /* Lock held. Return: 1 and the event when the handshake has ended. */
 static int handshake_poll(struct loop_link *link, struct apn_event *event)
 {
-    enum apn_handshake_step step = apn_loop_handshake(link->world, link->conn, link->side, &link->hs);
+    enum apn_handshake_step step =
+        apn_loop_handshake(link->world, link->conn, link->side, &link->hs);
     struct apn_error late = {0};
 
     if (step == APN_HS_STEP_DONE) {
@@ -237,7 +246,8 @@ static int handshake_poll(struct loop_link *link, struct apn_event *event)
         return event_down(link, event, &link->hs.error);
     }
     if (apn_loop_now(link->world) >= link->conn->end[link->side].deadline_ns) {
-        apn_error_set(&late, -ETIMEDOUT, APN_SCOPE_LANE, "loop: lane %u: no answer to the handshake", link->conn->lane);
+        apn_error_set(&late, -ETIMEDOUT, APN_SCOPE_LANE,
+                      "loop: lane %u: no answer to the handshake", link->conn->lane);
         return event_down(link, event, &late);
     }
     return 0;
@@ -259,7 +269,8 @@ static struct parcel *collect(struct loop_link *link, unsigned max)
 /* Lock held. Waits until something may have changed. Return: false when it is time to go. */
 static bool wait_more(struct loop_link *link, uint64_t until_ns)
 {
-    uint64_t now = apn_loop_now(link->world), next = apn_loop_arrival(link->world, link->conn, link->side);
+    uint64_t now = apn_loop_now(link->world),
+             next = apn_loop_arrival(link->world, link->conn, link->side);
     struct end *end = &link->conn->end[link->side];
     struct timespec ts;
 
@@ -275,8 +286,10 @@ static bool wait_more(struct loop_link *link, uint64_t until_ns)
     return true;
 }
 
-/* No lock: the contents go to guest RAM. Return: 0, or -errno and @err (the peer broke the protocol). */
-static int deliver(struct loop_link *link, struct parcel *parcel, struct apn_msg *msg, struct apn_error *err)
+/* No lock: the contents go to guest RAM. Return: 0, or -errno and @err (the peer broke the
+ * protocol). */
+static int deliver(struct loop_link *link, struct parcel *parcel, struct apn_msg *msg,
+                   struct apn_error *err)
 {
     const uint8_t *content = parcel->content;
     uint32_t bytes = parcel->content_bytes;
@@ -286,7 +299,8 @@ static int deliver(struct loop_link *link, struct parcel *parcel, struct apn_msg
 
     if (parcel->kind == PARCEL_BYTES) { /* a raw peer: one message in plain bytes */
         if (bytes < APN_WIRE_HEADER_BYTES) {
-            return apn_error_set(err, -EPROTO, APN_SCOPE_LANE, "loop: %u bytes of a message header, expected %u", bytes,
+            return apn_error_set(err, -EPROTO, APN_SCOPE_LANE,
+                                 "loop: %u bytes of a message header, expected %u", bytes,
                                  APN_WIRE_HEADER_BYTES);
         }
         header = content;
@@ -308,11 +322,14 @@ static int deliver(struct loop_link *link, struct parcel *parcel, struct apn_msg
         msg->payload = content;
         return 0;
     }
-    host = link->sink->resolve ? link->sink->resolve(link->sink->opaque, msg->region, msg->offset, msg->span) : NULL;
+    host = link->sink->resolve
+               ? link->sink->resolve(link->sink->opaque, msg->region, msg->offset, msg->span)
+               : NULL;
     if (!host) {
-        return apn_error_set(err, -EPROTO, APN_SCOPE_LANE,
-                             "loop: extent of region %u at %#llx, %u bytes: the peer may not write there", msg->region,
-                             (unsigned long long)msg->offset, msg->span);
+        return apn_error_set(
+            err, -EPROTO, APN_SCOPE_LANE,
+            "loop: extent of region %u at %#llx, %u bytes: the peer may not write there",
+            msg->region, (unsigned long long)msg->offset, msg->span);
     }
     memcpy(host, content, bytes);
     return 0;
@@ -331,8 +348,8 @@ static int deliver_all(struct loop_link *link, struct parcel *parcels, struct ap
         memset(&event->msg, 0, sizeof(event->msg));
         event->type = APN_EVENT_MSG;
         if (parcel->kind == PARCEL_FIN) {
-            apn_error_set(&err, -ECONNRESET, APN_SCOPE_LANE, "loop: lane %u: peer closed the connection",
-                          link->conn->lane);
+            apn_error_set(&err, -ECONNRESET, APN_SCOPE_LANE,
+                          "loop: lane %u: peer closed the connection", link->conn->lane);
         } else {
             deliver(link, parcel, &event->msg, &err);
         }
@@ -344,7 +361,8 @@ static int deliver_all(struct loop_link *link, struct parcel *parcels, struct ap
     return n;
 }
 
-static int loop_poll(struct apn_link *base, struct apn_event *events, unsigned max, int64_t timeout_ns)
+static int loop_poll(struct apn_link *base, struct apn_event *events, unsigned max,
+                     int64_t timeout_ns)
 {
     struct loop_link *link = link_of(base);
     struct parcel *parcels = NULL;
@@ -373,7 +391,8 @@ static int loop_poll(struct apn_link *base, struct apn_event *events, unsigned m
     if (dead && !n) {
         struct apn_error err = {0};
 
-        apn_error_set(&err, dead, APN_SCOPE_LANE, "loop: lane %u: connection reset", link->conn->lane);
+        apn_error_set(&err, dead, APN_SCOPE_LANE, "loop: lane %u: connection reset",
+                      link->conn->lane);
         return event_down(link, events, &err);
     }
     return n;
@@ -435,13 +454,15 @@ static const struct apn_backend_ops loop_ops = {
     .free = loop_free,
 };
 
-int apn_loop_backend_new(struct apn_backend **out, const struct apn_backend_config *config, struct apn_error *err)
+int apn_loop_backend_new(struct apn_backend **out, const struct apn_backend_config *config,
+                         struct apn_error *err)
 {
     struct loop_backend *be;
 
     if (!config->world) {
-        return apn_error_set(err, -EINVAL, APN_SCOPE_SESSION,
-                             "backend loop joins two ends of one process and needs their world (it is for tests)");
+        return apn_error_set(
+            err, -EINVAL, APN_SCOPE_SESSION,
+            "backend loop joins two ends of one process and needs their world (it is for tests)");
     }
     be = calloc(1, sizeof(*be));
     if (!be) {

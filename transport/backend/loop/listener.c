@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* listener.c - accepting connections in the loop world: a thread in real time, the driver in virtual time (see loop.h) */
+/* listener.c - accepting connections in the loop world: a thread in real time, the driver in
+ * virtual time (see loop.h) */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +49,8 @@ static void pending_decide(struct listener *listener, struct pending *pending)
     int ret;
 
     pthread_mutex_unlock(&listener->world->lock);
-    ret = listener->acceptor.authorise(listener->acceptor.opaque, &pending->hs.hello, &welcome, &err);
+    ret =
+        listener->acceptor.authorise(listener->acceptor.opaque, &pending->hs.hello, &welcome, &err);
     pthread_mutex_lock(&listener->world->lock);
     if (ret) {
         apn_handshake_reject(&pending->hs, ret, err.text);
@@ -171,7 +173,8 @@ static int port_choose(struct apn_loop_world *world, const char *text, uint16_t 
     return 0;
 }
 
-int apn_loop_listener_start(struct apn_loop_world *world, struct apn_backend *backend, const struct apn_backend_config *config,
+int apn_loop_listener_start(struct apn_loop_world *world, struct apn_backend *backend,
+                            const struct apn_backend_config *config,
                             const struct apn_acceptor *acceptor, struct listener **out)
 {
     struct listener *listener = calloc(1, sizeof(*listener));
@@ -180,7 +183,8 @@ int apn_loop_listener_start(struct apn_loop_world *world, struct apn_backend *ba
     if (!listener) {
         return -ENOMEM;
     }
-    *listener = (struct listener){.world = world, .backend = backend, .config = config, .acceptor = *acceptor};
+    *listener = (struct listener){
+        .world = world, .backend = backend, .config = config, .acceptor = *acceptor};
     apn_loop_cond_init(&listener->cond);
     pthread_mutex_lock(&world->lock);
     ret = port_choose(world, config->port, &listener->port);

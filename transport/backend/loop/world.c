@@ -99,7 +99,6 @@ const struct apn_clock *apn_loop_world_clock(struct apn_loop_world *world)
     return &world->clock;
 }
 
-
 /* ---- the wire ------------------------------------------------------------ */
 
 __extension__ typedef unsigned __int128 u128;
@@ -121,7 +120,8 @@ static uint64_t wire_backlog(const struct apn_loop_world *world, unsigned side)
     const struct wire *wire = &world->wire[side];
     uint64_t now = apn_loop_wire_now(world);
 
-    return wire->busy_until_ns > now ? (uint64_t)((u128)(wire->busy_until_ns - now) * wire->path.rate_bytes_per_s / APN_NS_PER_S)
+    return wire->busy_until_ns > now ? (uint64_t)((u128)(wire->busy_until_ns - now) *
+                                                  wire->path.rate_bytes_per_s / APN_NS_PER_S)
                                      : 0;
 }
 
@@ -171,7 +171,8 @@ static void wake_end(const struct end *end)
     }
 }
 
-void apn_loop_send(struct apn_loop_world *world, struct conn *conn, unsigned side, struct parcel *parcel)
+void apn_loop_send(struct apn_loop_world *world, struct conn *conn, unsigned side,
+                   struct parcel *parcel)
 {
     struct pipe *pipe = &conn->pipe[side];
 
@@ -191,7 +192,8 @@ void apn_loop_send(struct apn_loop_world *world, struct conn *conn, unsigned sid
     wake_end(&conn->end[!side]);
 }
 
-uint64_t apn_loop_arrival(const struct apn_loop_world *world, const struct conn *conn, unsigned side)
+uint64_t apn_loop_arrival(const struct apn_loop_world *world, const struct conn *conn,
+                          unsigned side)
 {
     const struct parcel *head = conn->pipe[!side].head;
     uint64_t next = UINT64_MAX;
@@ -213,7 +215,8 @@ int apn_loop_conn_dead(const struct apn_loop_world *world, const struct conn *co
 
 struct parcel *apn_loop_peek(struct apn_loop_world *world, struct conn *conn, unsigned side)
 {
-    if (apn_loop_conn_dead(world, conn) || apn_loop_arrival(world, conn, side) > apn_loop_now(world)) {
+    if (apn_loop_conn_dead(world, conn) ||
+        apn_loop_arrival(world, conn, side) > apn_loop_now(world)) {
         return NULL;
     }
     return conn->pipe[!side].head;
@@ -287,7 +290,8 @@ void apn_loop_world_restore(struct apn_loop_world *world)
         }
     }
     for (unsigned side = 0; side < 2; side++) {
-        world->wire[side].busy_until_ns += world->wire[side].busy_until_ns > world->cut_ns ? shift : 0;
+        world->wire[side].busy_until_ns +=
+            world->wire[side].busy_until_ns > world->cut_ns ? shift : 0;
     }
     world->cut = false;
     for (struct listener *listener = world->listeners; listener; listener = listener->next) {
@@ -355,7 +359,8 @@ uint64_t apn_loop_world_next(struct apn_loop_world *world)
         for (unsigned side = 0; side < 2; side++) {
             if (conn->end[side].open && !conn->end[side].done) {
                 earliest(&next, apn_loop_arrival(world, conn, side));
-                earliest(&next, conn->end[side].deadline_ns ? conn->end[side].deadline_ns : UINT64_MAX);
+                earliest(&next,
+                         conn->end[side].deadline_ns ? conn->end[side].deadline_ns : UINT64_MAX);
             }
         }
     }

@@ -52,8 +52,8 @@ struct conn {
     struct pipe pipe[2]; /* indexed by the side that sends */
     struct end end[2];
     unsigned lane;
-    int dead_code;         /* -errno once reset or refused */
-    uint64_t dead_ns;      /* from when the ends notice */
+    int dead_code;    /* -errno once reset or refused */
+    uint64_t dead_ns; /* from when the ends notice */
     bool stalled;
 };
 
@@ -111,28 +111,33 @@ void apn_loop_conn_close(struct apn_loop_world *world, struct conn *conn, unsign
 /** apn_loop_conn_dead() - -errno when this connection has been reset or refused by now, else 0 */
 int apn_loop_conn_dead(const struct apn_loop_world *world, const struct conn *conn);
 /** apn_loop_send() - give a parcel to the wire; takes ownership */
-void apn_loop_send(struct apn_loop_world *world, struct conn *conn, unsigned side, struct parcel *parcel);
+void apn_loop_send(struct apn_loop_world *world, struct conn *conn, unsigned side,
+                   struct parcel *parcel);
 /** apn_loop_peek() - the parcel that has arrived at @side, or NULL; _pop() takes it */
 struct parcel *apn_loop_peek(struct apn_loop_world *world, struct conn *conn, unsigned side);
 struct parcel *apn_loop_pop(struct apn_loop_world *world, struct conn *conn, unsigned side);
 /** apn_loop_arrival() - when the next parcel arrives at @side, UINT64_MAX = none on its way */
-uint64_t apn_loop_arrival(const struct apn_loop_world *world, const struct conn *conn, unsigned side);
+uint64_t apn_loop_arrival(const struct apn_loop_world *world, const struct conn *conn,
+                          unsigned side);
 
 /** apn_loop_parcel_new() - no lock needed; @content may be NULL: size without contents */
 struct parcel *apn_loop_parcel_new(enum parcel_kind kind, const void *content, uint32_t bytes);
 
-/** apn_loop_handshake() - feed what has arrived, send what is pending. Return: the step; FAILED also when the peer left. */
-enum apn_handshake_step apn_loop_handshake(struct apn_loop_world *world, struct conn *conn, unsigned side,
-                                           struct apn_handshake *hs);
+/** apn_loop_handshake() - feed what has arrived, send what is pending. Return: the step; FAILED
+ * also when the peer left. */
+enum apn_handshake_step apn_loop_handshake(struct apn_loop_world *world, struct conn *conn,
+                                           unsigned side, struct apn_handshake *hs);
 
 /* listener.c */
-int apn_loop_listener_start(struct apn_loop_world *world, struct apn_backend *backend, const struct apn_backend_config *config,
+int apn_loop_listener_start(struct apn_loop_world *world, struct apn_backend *backend,
+                            const struct apn_backend_config *config,
                             const struct apn_acceptor *acceptor, struct listener **out);
 void apn_loop_listener_stop(struct listener *listener);
 struct listener *apn_loop_listener_find(struct apn_loop_world *world, const char *port);
 void apn_loop_listener_run(struct listener *listener);
 uint64_t apn_loop_listener_next(const struct listener *listener);
-/** apn_loop_link_accepted() - link.c: a link that is up, on the listener's side. No lock. NULL: out of memory. */
+/** apn_loop_link_accepted() - link.c: a link that is up, on the listener's side. No lock. NULL: out
+ * of memory. */
 struct apn_link *apn_loop_link_accepted(struct apn_backend *backend, struct conn *conn);
 
 #endif

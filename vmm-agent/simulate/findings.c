@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "simulate/run.h"
 
@@ -76,6 +77,17 @@ static void prices(const struct agent_sim_request *request, struct agent_sim_res
         100 * share, best, price->best_static, price->dynamic, price->switches);
 }
 
+/* The plan to judge by: the choice, or the one method that was asked for. */
+static const struct agent_sim_outcome *last_plan(const struct agent_sim_result *result)
+{
+    const struct agent_sim_outcome *plan = NULL;
+
+    for (size_t i = 0; i < result->outcome_count; i++) {
+        plan = result->outcomes[i].plan ? &result->outcomes[i] : plan;
+    }
+    return plan;
+}
+
 static void plans(struct agent_sim_result *result)
 {
     const struct agent_sim_outcome *best_static = agent_sim_find(result, "best_static");
@@ -88,11 +100,12 @@ static void plans(struct agent_sim_result *result)
         return;
     }
     if (chosen == NULL) {
-        double saved = best_static->account.objective - persistence->account.objective;
+        const struct agent_sim_outcome *plan = last_plan(result);
+        double saved = best_static->account.objective - plan->account.objective;
         say(result,
             "With %s, the plan of the VMs saves %.2f %% against best static (%.0f %s, moves "
             "included).",
-            result->use_known ? "persistence" : "known prices",
+            result->use_known ? plan->name + strlen("plan:") : "known prices",
             100 * saved / fmax(fabs(best_static->account.objective), 1e-9), saved, unit);
         return;
     }
@@ -101,8 +114,23 @@ static void plans(struct agent_sim_result *result)
         "persistence by %.2f %%; best static misses it by %.2f %%.",
         100 * chosen->regret_share, chosen->regret, unit, 100 * persistence->regret_share,
         100 * best_static->regret_share);
-    if (chosen->account.objective > best_static->account.objective) {
-        say(result, "Here the plan is worse than best static: do not migrate for this.");
+}
+
+/* A plan that loses to doing nothing must not be sold as a gain. */
+static void warn_of_losses(struct agent_sim_result *result)
+{
+    static const char *const bases[] = {"uniform", "best_static"};
+    const struct agent_sim_outcome *plan = last_plan(result);
+
+    for (size_t k = 0; plan != NULL && k < 2; k++) {
+        const struct agent_sim_outcome *base = agent_sim_find(result, bases[k]);
+        double worse = plan->account.objective - base->account.objective;
+        if (worse > 1e-6 * fabs(base->account.objective)) {
+            say(result,
+                "Here the plan costs %.2f %% more than %s, which never moves: do not migrate for "
+                "this.",
+                100 * worse / fmax(fabs(base->account.objective), 1e-9), bases[k]);
+        }
     }
 }
 
@@ -129,5 +157,6 @@ void agent_sim_findings(const struct agent_sim_request *request, struct agent_si
         prices(request, result);
     }
     plans(result);
+    warn_of_losses(result);
     refused(result);
 }

@@ -98,10 +98,11 @@ static int day_script(const struct agent_sim_report *report, const char *directo
     if (out == NULL) {
         return -EIO;
     }
-    fprintf(out,
-            "set terminal %s size 900,%d\nset output 'day.%s'\nset grid\nset datafile "
-            "missing 'NaN'\nset xlabel 'hour'\nset yrange [0:*]\nset multiplot layout %d,1\n",
-            terminal, 320 * panels, suffix, panels);
+    fprintf(
+        out,
+        "set terminal %s size 900,%d\nset output 'day.%s'\nset grid\nset key outside\nset datafile "
+        "missing 'NaN'\nset xlabel 'hour'\nset yrange [0:*]\nset multiplot layout %d,1\n",
+        terminal, 320 * panels, suffix, panels);
     if (result->use_known) {
         series(report, out, 0, "of load", "renewable power of the sites (load = 1)");
     }
@@ -189,7 +190,8 @@ static int gnuplot(const char *directory, const char *script, struct agent_error
 int agent_sim_report_plots(const struct agent_sim_report *report, const char *directory,
                            struct agent_error *error)
 {
-    static const char *const terminal[2] = {"pngcairo font 'sans,10'", "svg font 'sans,12'"};
+    static const char *const terminal[2] = {"pngcairo noenhanced font 'sans,10'",
+                                            "svg noenhanced font 'sans,12'"};
     static const char *const suffix[2] = {"png", "svg"};
     char script[32];
     int images = 0;

@@ -47,10 +47,10 @@ void agent_html_text(const char *text, FILE *out)
     }
 }
 
-/* 1, 2, 2.5 or 5 times a power of ten, at least @value. */
+/* The next round number from @value up whose quarters are round as well. */
 static double nice(double value)
 {
-    static const double steps[] = {1, 2, 2.5, 5, 10};
+    static const double steps[] = {1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10};
     double power = value > 0.0 ? pow(10.0, floor(log10(value))) : 1.0;
 
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {

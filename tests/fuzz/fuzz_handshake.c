@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* fuzz_handshake.c - any bytes to either role, with and without a secret, in pieces of any size
- * First byte: bit 0 role, bit 1 secret, bit 2 make check values right, bits 3..7 size of the pieces. With a secret no input may
- * bring the machine to agreement. */
+ * First byte: bit 0 role, bit 1 secret, bit 2 make check values right, bits 3..7 size of the
+ * pieces. With a secret no input may bring the machine to agreement. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,7 +90,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         mend(input, length);
     }
     if (flags & 1) {
-        apn_handshake_client_init(&hs, &hello, flags & 2 ? secret : NULL, flags & 2 ? 16 : 0, nonce);
+        apn_handshake_client_init(&hs, &hello, flags & 2 ? secret : NULL, flags & 2 ? 16 : 0,
+                                  nonce);
     } else {
         apn_handshake_server_init(&hs, flags & 2 ? secret : NULL, flags & 2 ? 16 : 0, nonce);
     }

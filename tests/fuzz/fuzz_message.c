@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* fuzz_message.c - any 40 bytes: decoding never fails but by saying so, and what it accepts encodes to the same bytes */
+/* fuzz_message.c - any 40 bytes: decoding never fails but by saying so, and what it accepts encodes
+ * to the same bytes */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>

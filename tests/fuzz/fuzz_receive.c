@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* fuzz_receive.c - any byte stream into the receiver of a link, in reads of any size
- * First byte: 1 = give every header a right check value; the rest of it seeds the sizes of the reads. Guest memory is exactly as large
- * as the sink says, so that AddressSanitizer sees one byte outside. */
+ * First byte: 1 = give every header a right check value; the rest of it seeds the sizes of the
+ * reads. Guest memory is exactly as large as the sink says, so that AddressSanitizer sees one byte
+ * outside. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
 static void *resolve(void *opaque, unsigned region, uint64_t offset, uint32_t span)
 {
-    return region == 0 && offset <= GUEST_BYTES && span <= GUEST_BYTES - offset ? (uint8_t *)opaque + offset : NULL;
+    return region == 0 && offset <= GUEST_BYTES && span <= GUEST_BYTES - offset
+               ? (uint8_t *)opaque + offset
+               : NULL;
 }
 
 /* walk the messages as a receiver would and put in check values */
@@ -44,7 +47,8 @@ static bool take_all(struct apn_uring_receiver *rx)
     int ret;
 
     while ((ret = apn_uring_receiver_next(rx, &msg, &err)) == 1) {
-        if (apn_msg_validate(&msg, NULL) || (msg.payload != NULL) != (msg.type != APN_MSG_EXTENT && msg.bytes > 0)) {
+        if (apn_msg_validate(&msg, NULL) ||
+            (msg.payload != NULL) != (msg.type != APN_MSG_EXTENT && msg.bytes > 0)) {
             abort();
         }
         if (msg.payload) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* fuzz_region_table.c - any REGIONS payload: entries stay within the capacity, names are strings, accepted tables encode to the same bytes */
+/* fuzz_region_table.c - any REGIONS payload: entries stay within the capacity, names are strings,
+ * accepted tables encode to the same bytes */
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,13 +33,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         abort();
     }
     for (unsigned i = 0; i < CAPACITY; i++) {
-        if (strnlen(regions[i].name, sizeof(regions[i].name)) > APN_REGION_NAME_MAX || regions[i].host) {
+        if (strnlen(regions[i].name, sizeof(regions[i].name)) > APN_REGION_NAME_MAX ||
+            regions[i].host) {
             abort();
         }
     }
     for (unsigned first = 0; entries > 0 && first < CAPACITY; first++) {
         if (regions[first].length) {
-            if (apn_region_table_encode(regions, first + (unsigned)entries, first, again, sizeof(again), &used) != (unsigned)entries ||
+            if (apn_region_table_encode(regions, first + (unsigned)entries, first, again,
+                                        sizeof(again), &used) != (unsigned)entries ||
                 used != length || memcmp(again, bytes, used)) {
                 abort();
             }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* kernel_facts.c - what the uring backend relies on in the kernel, each fact shown by itself over loopback
+/* kernel_facts.c - what the uring backend relies on in the kernel, each fact shown by itself over
+ * loopback
  *
  * Facts
- *   low-water    a receive that polls first sleeps until SO_RCVLOWAT bytes are there, and ends at once when the peer leaves
- *   wait-all     a send with MSG_WAITALL completes once, with all its bytes, although the socket buffer is small
- *   usage        a zero-copy send reports afterwards whether it was copied; over loopback it was
- *   reset        connect(AF_UNSPEC) ends a send that is stuck and frees its memory at once, with the fd still open
- *   wake         a multishot poll of an eventfd fires for every write after a read
- * Exit 77: no io_uring, or no SENDMSG_ZC, here.
- * Owner: the process.   Thread: main and one helper.   Time: CLOCK_MONOTONIC.   Units: bytes, ns. */
+ *   low-water    a receive that polls first sleeps until SO_RCVLOWAT bytes are there, and ends at
+ * once when the peer leaves wait-all     a send with MSG_WAITALL completes once, with all its
+ * bytes, although the socket buffer is small usage        a zero-copy send reports afterwards
+ * whether it was copied; over loopback it was reset        connect(AF_UNSPEC) ends a send that is
+ * stuck and frees its memory at once, with the fd still open wake         a multishot poll of an
+ * eventfd fires for every write after a read Exit 77: no io_uring, or no SENDMSG_ZC, here. Owner:
+ * the process.   Thread: main and one helper.   Time: CLOCK_MONOTONIC.   Units: bytes, ns. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <liburing.h>
@@ -22,10 +23,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SKIPPED     77
-#define BIG         (4u << 20)
-#define LOW_WATER   100000
-#define WAIT_S      5
+#define SKIPPED   77
+#define BIG       (4u << 20)
+#define LOW_WATER 100000
+#define WAIT_S    5
 
 #ifndef IORING_SEND_ZC_REPORT_USAGE
 #define IORING_SEND_ZC_REPORT_USAGE (1U << 3)
@@ -38,12 +39,12 @@ static struct io_uring ring;
 static int near_fd, far_fd; /* a TCP connection with itself */
 static uint8_t *bytes;
 
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "line %d: not true: %s (errno %d)\n", __LINE__, #condition, errno);                        \
-            return false;                                                                                              \
-        }                                                                                                              \
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "line %d: not true: %s (errno %d)\n", __LINE__, #condition, errno);    \
+            return false;                                                                          \
+        }                                                                                          \
     } while (0)
 
 static bool open_connection(void)
@@ -53,7 +54,8 @@ static bool open_connection(void)
     int listener = socket(AF_INET, SOCK_STREAM, 0), small = 64 << 10;
 
     CHECK(listener >= 0 && bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0);
-    CHECK(listen(listener, 1) == 0 && getsockname(listener, (struct sockaddr *)&address, &length) == 0);
+    CHECK(listen(listener, 1) == 0 &&
+          getsockname(listener, (struct sockaddr *)&address, &length) == 0);
     near_fd = socket(AF_INET, SOCK_STREAM, 0);
     setsockopt(near_fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
     CHECK(connect(near_fd, (struct sockaddr *)&address, sizeof(address)) == 0);
@@ -75,7 +77,8 @@ static bool complete(struct io_uring_cqe *out, unsigned wait_ms)
     struct __kernel_timespec ts = {wait_ms / 1000, (long long)(wait_ms % 1000) * 1000000};
     struct io_uring_cqe *cqe;
 
-    if (io_uring_submit_and_wait_timeout(&ring, &cqe, 1, &ts, NULL) < 0 || io_uring_peek_cqe(&ring, &cqe)) {
+    if (io_uring_submit_and_wait_timeout(&ring, &cqe, 1, &ts, NULL) < 0 ||
+        io_uring_peek_cqe(&ring, &cqe)) {
         return false;
     }
     *out = *cqe;
@@ -104,7 +107,8 @@ static bool low_water(void)
         }
     }
     shutdown(near_fd, SHUT_WR);
-    CHECK(complete(&cqe, WAIT_S * 1000) && cqe.res == LOW_WATER / 2); /* the peer left: what is there comes */
+    CHECK(complete(&cqe, WAIT_S * 1000) &&
+          cqe.res == LOW_WATER / 2); /* the peer left: what is there comes */
     close_connection();
     return true;
 }
@@ -204,7 +208,11 @@ int main(void)
     static const struct {
         const char *name;
         bool (*show)(void);
-    } facts[] = {{"low-water", low_water}, {"wait-all", wait_all}, {"usage", usage}, {"reset", reset}, {"wake", wake}};
+    } facts[] = {{"low-water", low_water},
+                 {"wait-all", wait_all},
+                 {"usage", usage},
+                 {"reset", reset},
+                 {"wake", wake}};
     struct io_uring_probe *probe;
     int failed = 0;
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* uring_forbidden.c - where io_uring is not allowed, the backend says so in words; where only memory is short, it works
+/* uring_forbidden.c - where io_uring is not allowed, the backend says so in words; where only
+ * memory is short, it works
  *
- * Each case runs in a child: a seccomp filter that answers io_uring_setup with EPERM or ENOSYS; and an unprivileged user with
- * RLIMIT_MEMLOCK 0, who is told the limit, or 64 KiB, which is enough. Exit 77: not to be tried here.
- * Owner: the process.   Thread: main.   Time: none.   Units: none. */
+ * Each case runs in a child: a seccomp filter that answers io_uring_setup with EPERM or ENOSYS; and
+ * an unprivileged user with RLIMIT_MEMLOCK 0, who is told the limit, or 64 KiB, which is enough.
+ * Exit 77: not to be tried here. Owner: the process.   Thread: main.   Time: none.   Units: none.
+ */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -32,13 +34,17 @@ static int forbid(unsigned code)
     };
     struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
 
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) ? -errno : 0;
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+                   prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)
+               ? -errno
+               : 0;
 }
 
 /* Return: exit status of the case */
 static int expect_backend(int code, const char *text)
 {
-    struct apn_backend_config config = {.clock = &apn_clock_monotonic, .host = "127.0.0.1", .port = "0"};
+    struct apn_backend_config config = {
+        .clock = &apn_clock_monotonic, .host = "127.0.0.1", .port = "0"};
     struct apn_backend *be = NULL;
     struct apn_error err = {0};
     int ret = apn_uring_backend_new(&be, &config, &err);
@@ -55,7 +61,11 @@ static int expect_backend(int code, const char *text)
 
 static int not_permitted(void)
 {
-    return forbid(EPERM) ? SKIPPED : expect_backend(-EPERM, "io_uring_setup is not permitted (a seccomp filter or security module)");
+    return forbid(EPERM)
+               ? SKIPPED
+               : expect_backend(
+                     -EPERM,
+                     "io_uring_setup is not permitted (a seccomp filter or security module)");
 }
 
 static int not_there(void)
@@ -67,7 +77,10 @@ static int become_nobody(rlim_t memlock)
 {
     const struct rlimit limit = {memlock, memlock};
 
-    return setrlimit(RLIMIT_MEMLOCK, &limit) || (geteuid() == 0 && (setgid(NOBODY) || setuid(NOBODY))) ? SKIPPED : 0;
+    return setrlimit(RLIMIT_MEMLOCK, &limit) ||
+                   (geteuid() == 0 && (setgid(NOBODY) || setuid(NOBODY)))
+               ? SKIPPED
+               : 0;
 }
 
 /* before Linux 6.14 rings are not charged: then it works */
@@ -93,7 +106,10 @@ int main(void)
     static const struct {
         const char *name;
         int (*run)(void);
-    } cases[] = {{"not permitted", not_permitted}, {"not there", not_there}, {"no locked memory", no_locked_memory}, {"64 KiB of locked memory", little_locked_memory}};
+    } cases[] = {{"not permitted", not_permitted},
+                 {"not there", not_there},
+                 {"no locked memory", no_locked_memory},
+                 {"64 KiB of locked memory", little_locked_memory}};
     int worst = 0;
 
     if (expect_backend(0, "")) {
@@ -111,7 +127,10 @@ int main(void)
             return 1;
         }
         status = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
-        printf("%s: %s\n", cases[i].name, status == 0 ? "ok" : status == SKIPPED ? "skipped" : "FAILED");
+        printf("%s: %s\n", cases[i].name,
+               status == 0         ? "ok"
+               : status == SKIPPED ? "skipped"
+                                   : "FAILED");
         worst = status && worst != 1 ? status : worst;
     }
     return worst;

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* uring_throughput.c - what one GiB costs on one uring link: rate, round trip and CPU seconds, one JSON line per run
+/* uring_throughput.c - what one GiB costs on one uring link: rate, round trip and CPU seconds, one
+ * JSON line per run
  *
- * Two processes: `receive PORT` and `send HOST PORT`. The receiver reports what has been applied every 256 KiB or 1 ms, the
- * sender keeps a fixed window of unreported bytes in flight, as the engine does. Memory is populated in large pages first.
+ * Two processes: `receive PORT` and `send HOST PORT`. The receiver reports what has been applied
+ * every 256 KiB or 1 ms, the sender keeps a fixed window of unreported bytes in flight, as the
+ * engine does. Memory is populated in large pages first.
  *
- * Owner: the process.   Thread: main.   Time: CLOCK_MONOTONIC; CPU: CLOCK_PROCESS_CPUTIME_ID.   Units: bytes, s. */
+ * Owner: the process.   Thread: main.   Time: CLOCK_MONOTONIC; CPU: CLOCK_PROCESS_CPUTIME_ID.
+ * Units: bytes, s. */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -62,10 +65,13 @@ static void *resolve(void *opaque, unsigned region, uint64_t offset, uint32_t sp
 {
     struct bench *b = opaque;
 
-    return region == 0 && offset < b->memory_bytes && span <= b->memory_bytes - offset ? b->memory + offset : NULL;
+    return region == 0 && offset < b->memory_bytes && span <= b->memory_bytes - offset
+               ? b->memory + offset
+               : NULL;
 }
 
-static int authorise(void *opaque, const struct apn_hello *hello, struct apn_welcome *welcome, struct apn_error *err)
+static int authorise(void *opaque, const struct apn_hello *hello, struct apn_welcome *welcome,
+                     struct apn_error *err)
 {
     (void)opaque;
     (void)hello;
@@ -92,7 +98,8 @@ static void stranger(void *opaque, const char *text)
 
 static void populate(struct bench *b, int fill)
 {
-    b->memory = mmap(NULL, b->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    b->memory =
+        mmap(NULL, b->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (b->memory == MAP_FAILED) {
         die("no memory");
     }
@@ -100,15 +107,17 @@ static void populate(struct bench *b, int fill)
     memset(b->memory, fill, b->memory_bytes);
 }
 
-static void print_result(const struct bench *b, const char *role, double seconds, double cpu, uint64_t rtt_ns)
+static void print_result(const struct bench *b, const char *role, double seconds, double cpu,
+                         uint64_t rtt_ns)
 {
     struct apn_backend_counters counters;
 
     b->backend->ops->counters(b->backend, &counters);
-    printf("{\"role\":\"%s\",\"gbps\":%.3f,\"cpu_s_per_gib\":%.3f,\"rtt_ms_mean\":%.2f,\"mode\":\"%s\",\"zerocopy_mib\":%" PRIu64
-           ",\"copied_mib\":%" PRIu64 ",\"note\":\"%s\"}\n",
-           role, (double)b->total_bytes * 8 / seconds / 1e9, cpu / ((double)b->total_bytes / (1ull << 30)), (double)rtt_ns / 1e6,
-           counters.send_mode, counters.zerocopy_bytes >> 20, counters.copied_bytes >> 20, counters.note);
+    printf("{\"role\":\"%s\",\"gbps\":%.3f,\"cpu_s_per_gib\":%.3f,\"rtt_ms_mean\":%.2f,\"mode\":\"%"
+           "s\",\"zerocopy_mib\":%" PRIu64 ",\"copied_mib\":%" PRIu64 ",\"note\":\"%s\"}\n",
+           role, (double)b->total_bytes * 8 / seconds / 1e9,
+           cpu / ((double)b->total_bytes / (1ull << 30)), (double)rtt_ns / 1e6, counters.send_mode,
+           counters.zerocopy_bytes >> 20, counters.copied_bytes >> 20, counters.note);
 }
 
 /* ---- receiving ------------------------------------------------------------ */
@@ -131,14 +140,16 @@ static void receive(struct bench *b)
     }
     for (;;) {
         bool unreported = applied > reported;
-        int n = b->link->backend->ops->poll(b->link, events, EVENTS, (int64_t)(unreported ? REPORT_NS : IDLE_NS));
+        int n = b->link->backend->ops->poll(b->link, events, EVENTS,
+                                            (int64_t)(unreported ? REPORT_NS : IDLE_NS));
 
         for (int i = 0; i < n; i++) {
             if (events[i].type == APN_EVENT_DOWN) {
                 if (applied < b->total_bytes) {
                     die(events[i].error.text);
                 }
-                print_result(b, "receive", (double)(reported_ns - start_ns) / 1e9, cpu_s() - cpu_start, 0);
+                print_result(b, "receive", (double)(reported_ns - start_ns) / 1e9,
+                             cpu_s() - cpu_start, 0);
                 return;
             }
             if (!start_ns) {
@@ -147,7 +158,8 @@ static void receive(struct bench *b)
             }
             applied += events[i].msg.bytes;
         }
-        if (applied - reported >= REPORT_BYTES || (applied > reported && now_ns() - reported_ns >= REPORT_NS)) {
+        if (applied - reported >= REPORT_BYTES ||
+            (applied > reported && now_ns() - reported_ns >= REPORT_NS)) {
             report.offset = reported = applied;
             reported_ns = now_ns();
             b->link->backend->ops->post(b->link, &report, 1);
@@ -179,9 +191,14 @@ static void connect_link(struct bench *b)
 
 static void send_all(struct bench *b)
 {
-    static struct { uint64_t end, at_ns; } posts[POSTED_MAX];
+    static struct {
+        uint64_t end, at_ns;
+    } posts[POSTED_MAX];
     struct apn_event events[EVENTS];
-    struct apn_msg msg = {.type = APN_MSG_EXTENT, .kind = APN_EXTENT_DATA, .bytes = b->extent_bytes, .span = b->extent_bytes};
+    struct apn_msg msg = {.type = APN_MSG_EXTENT,
+                          .kind = APN_EXTENT_DATA,
+                          .bytes = b->extent_bytes,
+                          .span = b->extent_bytes};
     uint64_t posted = 0, applied = 0, start_ns = now_ns(), rtt_sum_ns = 0, rtts = 0;
     unsigned first = 0, last = 0;
     double cpu_start = cpu_s();
@@ -189,7 +206,8 @@ static void send_all(struct bench *b)
     while (applied < b->total_bytes) {
         int n;
 
-        while (posted < b->total_bytes && posted - applied + b->extent_bytes <= b->window_bytes && last - first < POSTED_MAX) {
+        while (posted < b->total_bytes && posted - applied + b->extent_bytes <= b->window_bytes &&
+               last - first < POSTED_MAX) {
             msg.offset = posted % b->memory_bytes;
             msg.payload = b->memory + msg.offset;
             if (b->link->backend->ops->post(b->link, &msg, 1)) {
@@ -213,7 +231,8 @@ static void send_all(struct bench *b)
             rtt_sum_ns += now_ns() - posts[first % POSTED_MAX].at_ns;
         }
     }
-    print_result(b, "send", (double)(now_ns() - start_ns) / 1e9, cpu_s() - cpu_start, rtts ? rtt_sum_ns / rtts : 0);
+    print_result(b, "send", (double)(now_ns() - start_ns) / 1e9, cpu_s() - cpu_start,
+                 rtts ? rtt_sum_ns / rtts : 0);
     b->link->backend->ops->link_close(b->link);
 }
 
@@ -222,7 +241,8 @@ static void usage(void)
     fputs("usage: uring-throughput [options] receive PORT | send HOST PORT\n"
           "  --bytes MIB    to transfer (1024)     --window KIB  in flight (2400)\n"
           "  --memory MIB   cycled through (256)   --extent KIB  4..256 (256)\n"
-          "  --mode MODE    auto, copy, zero-copy  (both ends take the same --bytes)\n", stderr);
+          "  --mode MODE    auto, copy, zero-copy  (both ends take the same --bytes)\n",
+          stderr);
     exit(2);
 }
 
@@ -239,21 +259,37 @@ static uint64_t number(const char *text, uint64_t unit)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"bytes", 1, NULL, 'b'}, {"window", 1, NULL, 'w'}, {"memory", 1, NULL, 'm'},
-                                            {"extent", 1, NULL, 'e'}, {"mode", 1, NULL, 'o'},  {NULL, 0, NULL, 0}};
-    struct bench b = {.memory_bytes = 256u << 20, .total_bytes = 1u << 30, .window_bytes = 2400u << 10, .extent_bytes = 256u << 10};
+    static const struct option options[] = {{"bytes", 1, NULL, 'b'},  {"window", 1, NULL, 'w'},
+                                            {"memory", 1, NULL, 'm'}, {"extent", 1, NULL, 'e'},
+                                            {"mode", 1, NULL, 'o'},   {NULL, 0, NULL, 0}};
+    struct bench b = {.memory_bytes = 256u << 20,
+                      .total_bytes = 1u << 30,
+                      .window_bytes = 2400u << 10,
+                      .extent_bytes = 256u << 10};
     struct apn_error err = {0};
     int c;
 
-    b.config = (struct apn_backend_config){.clock = &apn_clock_monotonic, .handshake_timeout_ms = 5000};
+    b.config =
+        (struct apn_backend_config){.clock = &apn_clock_monotonic, .handshake_timeout_ms = 5000};
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (c) {
-        case 'b': b.total_bytes = number(optarg, 1u << 20); break;
-        case 'w': b.window_bytes = number(optarg, 1u << 10); break;
-        case 'm': b.memory_bytes = number(optarg, 1u << 20); break;
-        case 'e': b.extent_bytes = (uint32_t)number(optarg, 1u << 10); break;
-        case 'o': b.config.send_mode = optarg; break;
-        default: usage();
+        case 'b':
+            b.total_bytes = number(optarg, 1u << 20);
+            break;
+        case 'w':
+            b.window_bytes = number(optarg, 1u << 10);
+            break;
+        case 'm':
+            b.memory_bytes = number(optarg, 1u << 20);
+            break;
+        case 'e':
+            b.extent_bytes = (uint32_t)number(optarg, 1u << 10);
+            break;
+        case 'o':
+            b.config.send_mode = optarg;
+            break;
+        default:
+            usage();
         }
     }
     if (argc - optind < 2 || b.extent_bytes > APN_EXTENT_MAX || b.memory_bytes % b.extent_bytes) {

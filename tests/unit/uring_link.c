@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* uring_link.c - links over loopback: order, contents, size, closing, waking, lost peers, hostile peers */
+/* uring_link.c - links over loopback: order, contents, size, closing, waking, lost peers, hostile
+ * peers */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -20,7 +21,8 @@
 
 static uint8_t *guest_memory(void)
 {
-    uint8_t *memory = mmap(NULL, PAIR_REGION_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *memory =
+        mmap(NULL, PAIR_REGION_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     assert_ptr_not_equal(memory, MAP_FAILED);
     return memory;
@@ -59,14 +61,17 @@ static void post_all(struct apn_link *link, const struct apn_msg *msgs, unsigned
     struct apn_event event;
     int ret;
 
-    for (unsigned tries = 0; (ret = link->backend->ops->post(link, msgs, n)) == -EAGAIN && tries < 10000; tries++) {
+    for (unsigned tries = 0;
+         (ret = link->backend->ops->post(link, msgs, n)) == -EAGAIN && tries < 10000; tries++) {
         assert_int_equal(link->backend->ops->poll(link, &event, 1, 1000000), 0);
     }
     assert_int_equal(ret, 0);
 }
 
-/* push what was posted out while the other end reads @count messages; the last one stays in @last */
-static void expect_messages(struct apn_link *from, struct apn_link *to, unsigned count, struct apn_msg *last)
+/* push what was posted out while the other end reads @count messages; the last one stays in @last
+ */
+static void expect_messages(struct apn_link *from, struct apn_link *to, unsigned count,
+                            struct apn_msg *last)
 {
     struct apn_event events[64];
     unsigned seen = 0;
@@ -99,8 +104,12 @@ static void extents_land_in_order(const char *mode)
     for (unsigned round = 0; round < 3; round++) {
         for (unsigned i = 0; i < extents; i++) {
             const struct apn_msg msgs[2] = {
-                {.type = APN_MSG_EXTENT, .kind = APN_EXTENT_DATA, .bytes = APN_EXTENT_MAX, .span = APN_EXTENT_MAX,
-                 .offset = (uint64_t)i * APN_EXTENT_MAX, .payload = source + (size_t)i * APN_EXTENT_MAX},
+                {.type = APN_MSG_EXTENT,
+                 .kind = APN_EXTENT_DATA,
+                 .bytes = APN_EXTENT_MAX,
+                 .span = APN_EXTENT_MAX,
+                 .offset = (uint64_t)i * APN_EXTENT_MAX,
+                 .payload = source + (size_t)i * APN_EXTENT_MAX},
                 {.type = APN_MSG_PING, .offset = i},
             };
 
@@ -144,9 +153,16 @@ static void mixed_messages(void **state)
     }
     memset(page, 0x5a, sizeof(page));
     for (unsigned i = 0; i < 32; i++) {
-        batch[n++] = (struct apn_msg){.type = APN_MSG_EXTENT, .kind = APN_EXTENT_ZERO, .span = 4096, .offset = 4096ull * i};
-        batch[n++] = (struct apn_msg){.type = APN_MSG_STREAM, .bytes = 1 + i * 2114, .offset = i, .payload = text};
-        batch[n++] = (struct apn_msg){.type = APN_MSG_EXTENT, .kind = APN_EXTENT_DATA, .bytes = 4096, .span = 4096, .offset = 8192ull * i, .payload = page};
+        batch[n++] = (struct apn_msg){
+            .type = APN_MSG_EXTENT, .kind = APN_EXTENT_ZERO, .span = 4096, .offset = 4096ull * i};
+        batch[n++] = (struct apn_msg){
+            .type = APN_MSG_STREAM, .bytes = 1 + i * 2114, .offset = i, .payload = text};
+        batch[n++] = (struct apn_msg){.type = APN_MSG_EXTENT,
+                                      .kind = APN_EXTENT_DATA,
+                                      .bytes = 4096,
+                                      .span = 4096,
+                                      .offset = 8192ull * i,
+                                      .payload = page};
     }
     for (unsigned round = 0; round < 50; round++) {
         struct apn_link *from = round % 2 ? p.in : p.out, *to = round % 2 ? p.out : p.in;
@@ -154,7 +170,10 @@ static void mixed_messages(void **state)
         unsigned seen = 0;
 
         if (round % 2) { /* the source takes no extents */
-            post_all(from, &(struct apn_msg){.type = APN_MSG_STREAM, .bytes = sizeof(text), .payload = text}, 1);
+            post_all(
+                from,
+                &(struct apn_msg){.type = APN_MSG_STREAM, .bytes = sizeof(text), .payload = text},
+                1);
             expect_messages(from, to, 1, &last);
             assert_memory_equal(last.payload, text, sizeof(text));
             continue;
@@ -217,7 +236,8 @@ static void posted_then_closed_still_arrives(void **state)
     assert_int_equal(event.msg.type, APN_MSG_BYE);
     assert_true(pair_event(p.in, &event));
     assert_int_equal(event.type, APN_EVENT_DOWN);
-    assert_non_null(strstr(event.error.text, "uring: lane 1: the peer closed the connection after 1 messages"));
+    assert_non_null(
+        strstr(event.error.text, "uring: lane 1: the peer closed the connection after 1 messages"));
     assert_int_equal(p.in->backend->ops->post(p.in, &bye, 1), -EPIPE);
     assert_int_equal(p.in->backend->ops->poll(p.in, &event, 1, 0), 0);
     shut_pair(&p);
@@ -268,7 +288,11 @@ static void close_with_a_full_pipe(void **state)
     for (unsigned m = 0; m < 2; m++) {
         struct pair p = {.send_mode = modes[m], .window_hint_bytes = 1 << 20};
         uint8_t *source = guest_memory();
-        struct apn_msg msg = {.type = APN_MSG_EXTENT, .kind = APN_EXTENT_DATA, .bytes = APN_EXTENT_MAX, .span = APN_EXTENT_MAX, .payload = source};
+        struct apn_msg msg = {.type = APN_MSG_EXTENT,
+                              .kind = APN_EXTENT_DATA,
+                              .bytes = APN_EXTENT_MAX,
+                              .span = APN_EXTENT_MAX,
+                              .payload = source};
         struct apn_event event;
         uint64_t start_ns;
 
@@ -300,12 +324,15 @@ static void refusals(void **state)
         {-EBUSY, NULL, NULL, "another session has this port", -EBUSY},
         {0, "0123456789abcdef", NULL, "requires a shared secret", -EACCES},
         {0, NULL, "0123456789abcdef", "the destination has none", -EACCES},
-        {0, "0123456789abcdef", "0123456789abcdeg", "secrets of source and destination differ", -EACCES},
+        {0, "0123456789abcdef", "0123456789abcdeg", "secrets of source and destination differ",
+         -EACCES},
     };
 
     (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct pair p = {.refuse = cases[i].refuse, .dest_secret = cases[i].dest_secret, .source_secret = cases[i].source_secret};
+        struct pair p = {.refuse = cases[i].refuse,
+                         .dest_secret = cases[i].dest_secret,
+                         .source_secret = cases[i].source_secret};
         struct apn_error err = {0};
         struct apn_event event;
 
@@ -342,7 +369,9 @@ static void nobody_listens(void **state)
 
 static int plain_connect(const struct pair *p)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(p->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(p->port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     assert_true(fd >= 0);
@@ -350,7 +379,8 @@ static int plain_connect(const struct pair *p)
     return fd;
 }
 
-/* a peer that shakes hands properly and then sends @bytes; Return: the reason why the link went down */
+/* a peer that shakes hands properly and then sends @bytes; Return: the reason why the link went
+ * down */
 static void hostile_bytes(const void *bytes, size_t length, struct apn_event *event)
 {
     struct pair p = {0};
@@ -391,7 +421,11 @@ static void hostile_bytes(const void *bytes, size_t length, struct apn_event *ev
 
 static void hostile_peer(void **state)
 {
-    struct apn_msg outside = {.type = APN_MSG_EXTENT, .kind = APN_EXTENT_DATA, .bytes = 8192, .span = 8192, .offset = PAIR_REGION_BYTES - 4096};
+    struct apn_msg outside = {.type = APN_MSG_EXTENT,
+                              .kind = APN_EXTENT_DATA,
+                              .bytes = 8192,
+                              .span = 8192,
+                              .offset = PAIR_REGION_BYTES - 4096};
     uint8_t bytes[4096] = {0};
     struct apn_event event;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* uring_pair.h - two uring backends over loopback inside one test: a listening end and a connecting one
- * Owner: the test.   Thread: the test's; the accept thread only fills the mailbox.   Time: monotonic. */
+/* uring_pair.h - two uring backends over loopback inside one test: a listening end and a connecting
+ * one Owner: the test.   Thread: the test's; the accept thread only fills the mailbox.   Time:
+ * monotonic. */
 #ifndef TESTS_UNIT_URING_PAIR_H
 #define TESTS_UNIT_URING_PAIR_H
 
@@ -20,8 +21,8 @@ struct pair {
     struct apn_backend *dest, *source;
     struct apn_link *in, *out; /* the lane's two ends */
     uint16_t port;
-    uint8_t *memory;           /* the destination's only region, index 0 */
-    int refuse;                /* authorise() says this */
+    uint8_t *memory; /* the destination's only region, index 0 */
+    int refuse;      /* authorise() says this */
     uint64_t window_hint_bytes;
     const char *send_mode;
     const char *dest_secret, *source_secret;
@@ -29,7 +30,7 @@ struct pair {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct apn_link *attached;
-    struct apn_hello hello;    /* of the attached link */
+    struct apn_hello hello; /* of the attached link */
     unsigned strangers;
     char stranger[300];
 };
@@ -38,10 +39,13 @@ static inline void *pair_resolve(void *opaque, unsigned region, uint64_t offset,
 {
     struct pair *p = opaque;
 
-    return region == 0 && offset <= PAIR_REGION_BYTES && span <= PAIR_REGION_BYTES - offset ? p->memory + offset : NULL;
+    return region == 0 && offset <= PAIR_REGION_BYTES && span <= PAIR_REGION_BYTES - offset
+               ? p->memory + offset
+               : NULL;
 }
 
-static inline int pair_authorise(void *opaque, const struct apn_hello *hello, struct apn_welcome *welcome, struct apn_error *err)
+static inline int pair_authorise(void *opaque, const struct apn_hello *hello,
+                                 struct apn_welcome *welcome, struct apn_error *err)
 {
     struct pair *p = opaque;
 
@@ -100,7 +104,8 @@ static inline struct apn_link *pair_wait_attached(struct pair *p)
     return link;
 }
 
-/* until @count strangers have been reported; false after 5 s. Their last words are in p->stranger. */
+/* until @count strangers have been reported; false after 5 s. Their last words are in p->stranger.
+ */
 static inline bool pair_wait_strangers(struct pair *p, unsigned count)
 {
     struct timespec until = pair_deadline();
@@ -118,8 +123,12 @@ static inline bool pair_wait_strangers(struct pair *p, unsigned count)
 
 static inline const struct apn_hello *pair_hello(void)
 {
-    static const struct apn_hello hello = {
-        .session_id = {1, 2, 3}, .lane = 1, .lanes = 2, .generation = 1, .timeout_ms = 8000, .features = 3};
+    static const struct apn_hello hello = {.session_id = {1, 2, 3},
+                                           .lane = 1,
+                                           .lanes = 2,
+                                           .generation = 1,
+                                           .timeout_ms = 8000,
+                                           .features = 3};
 
     return &hello;
 }

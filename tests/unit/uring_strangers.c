@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* uring_strangers.c - the listening port against everything that is not a peer: each ends cheaply, and the real one gets in */
+/* uring_strangers.c - the listening port against everything that is not a peer: each ends cheaply,
+ * and the real one gets in */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,7 @@
 
 #define CROWD       60
 #define FILL_MAX    100 /* descriptors */
-#define HANDSHAKE_S 2 /* pair_open() */
+#define HANDSHAKE_S 2   /* pair_open() */
 
 static int open_port(void **state)
 {
@@ -46,7 +47,9 @@ static int close_port(void **state)
 
 static int dial(const struct pair *p)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(p->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(p->port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     assert_true(fd >= 0);
@@ -54,7 +57,8 @@ static int dial(const struct pair *p)
     return fd;
 }
 
-/* seconds until the other end closes, which must be within @limit_s; counts what it said in @bytes */
+/* seconds until the other end closes, which must be within @limit_s; counts what it said in @bytes
+ */
 static double until_closed(int fd, int limit_s, size_t *bytes)
 {
     uint64_t start_ns = apn_clock_now(&apn_clock_monotonic);
@@ -213,7 +217,9 @@ static void an_established_lane_does_not_notice(void **state)
 static void without_descriptors(void **state)
 {
     struct pair *p = *state;
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(p->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(p->port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fds[FILL_MAX], caller = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct rlimit saved, low;
     unsigned filled = 0;
@@ -238,7 +244,8 @@ static void without_descriptors(void **state)
     assert_non_null(strstr(p->stranger, "accept: Too many open files"));
     assert_true(p->strangers <= 6);
     pthread_mutex_unlock(&p->lock);
-    assert_int_equal(send(caller, "x", 1, MSG_NOSIGNAL), 1); /* it was kept waiting, and is served now */
+    assert_int_equal(send(caller, "x", 1, MSG_NOSIGNAL),
+                     1); /* it was kept waiting, and is served now */
     until_closed(caller, 5, &said);
     close(caller);
     the_real_one_gets_in(p);
@@ -255,7 +262,8 @@ static void port_in_use(void **state)
     uint16_t bound;
 
     snprintf(port, sizeof(port), "%u", p->port);
-    snprintf(expected, sizeof(expected), "uring: listen on 127.0.0.1 port %u: Address already in use", p->port);
+    snprintf(expected, sizeof(expected),
+             "uring: listen on 127.0.0.1 port %u: Address already in use", p->port);
     config.port = port;
     assert_int_equal(apn_uring_backend_new(&second, &config, &err), 0);
     assert_int_equal(second->ops->listen(second, &acceptor, &bound, &err), -EADDRINUSE);
@@ -280,7 +288,8 @@ static void odd_addresses(void **state)
 
     (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct apn_backend_config config = {.clock = &apn_clock_monotonic, .host = cases[i].host, .port = cases[i].port};
+        struct apn_backend_config config = {
+            .clock = &apn_clock_monotonic, .host = cases[i].host, .port = cases[i].port};
         struct apn_backend *be;
         struct apn_error err = {0};
         uint16_t bound;
@@ -296,7 +305,8 @@ static void odd_addresses(void **state)
 
 static void odd_send_mode(void **state)
 {
-    struct apn_backend_config config = {.clock = &apn_clock_monotonic, .host = "", .port = "0", .send_mode = "magic"};
+    struct apn_backend_config config = {
+        .clock = &apn_clock_monotonic, .host = "", .port = "0", .send_mode = "magic"};
     struct apn_backend *be = NULL;
     struct apn_error err = {0};
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* uring_unprivileged.c - an ordinary user with little locked memory: zero-copy gives way to copying, and nothing is lost
- * Everything runs in a process that has dropped its rights; as root, CAP_IPC_LOCK would hide the limits. */
+/* uring_unprivileged.c - an ordinary user with little locked memory: zero-copy gives way to
+ * copying, and nothing is lost Everything runs in a process that has dropped its rights; as root,
+ * CAP_IPC_LOCK would hide the limits. */
 #include <grp.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -41,8 +42,12 @@ static void transfer(const char *mode)
     assert_non_null(p.in);
     for (unsigned tries = 0; seen < extents && tries < 1000000; tries++) {
         const uint64_t offset = (uint64_t)posted * APN_EXTENT_MAX % PAIR_REGION_BYTES;
-        const struct apn_msg msg = {.type = APN_MSG_EXTENT, .kind = APN_EXTENT_DATA, .bytes = APN_EXTENT_MAX,
-                                    .span = APN_EXTENT_MAX, .offset = offset, .payload = source + offset};
+        const struct apn_msg msg = {.type = APN_MSG_EXTENT,
+                                    .kind = APN_EXTENT_DATA,
+                                    .bytes = APN_EXTENT_MAX,
+                                    .span = APN_EXTENT_MAX,
+                                    .offset = offset,
+                                    .payload = source + offset};
 
         if (posted < extents && p.out->backend->ops->post(p.out, &msg, 1) == 0) {
             posted++;
@@ -82,9 +87,11 @@ static void probing_gives_way(void **state)
 int main(void)
 {
     const struct rlimit limit = {MEMLOCK_BYTES, MEMLOCK_BYTES};
-    const struct CMUnitTest tests[] = {cmocka_unit_test(zerocopy_gives_way), cmocka_unit_test(probing_gives_way)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(zerocopy_gives_way),
+                                       cmocka_unit_test(probing_gives_way)};
 
-    if (setrlimit(RLIMIT_MEMLOCK, &limit) || (geteuid() == 0 && (setgroups(0, NULL) || setgid(NOBODY) || setuid(NOBODY)))) {
+    if (setrlimit(RLIMIT_MEMLOCK, &limit) ||
+        (geteuid() == 0 && (setgroups(0, NULL) || setgid(NOBODY) || setuid(NOBODY)))) {
         fprintf(stderr, "skipped: cannot become an ordinary user\n");
         return SKIPPED;
     }

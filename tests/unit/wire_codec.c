@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* wire_codec.c - message headers: check value, round trips, and every rule of apn_msg_validate() broken once */
+/* wire_codec.c - message headers: check value, round trips, and every rule of apn_msg_validate()
+ * broken once */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +12,8 @@
 
 #include "wire/codec.h"
 
-/* RFC 3720 appendix B.4: 32 bytes of zeroes, of ones, ascending, descending; and the classic check string */
+/* RFC 3720 appendix B.4: 32 bytes of zeroes, of ones, ascending, descending; and the classic check
+ * string */
 static void crc_known_answers(void **state)
 {
     uint8_t zero[32] = {0}, ones[32], up[32], down[32];
@@ -44,12 +46,18 @@ static void crc_paths_agree_and_chain(void **state)
         uint32_t whole = apn_crc32c(0, bytes, length);
 
         assert_int_equal(whole, apn_crc32c_portable(0, bytes, length));
-        assert_int_equal(whole, apn_crc32c(apn_crc32c(0, bytes, length / 3), bytes + length / 3, length - length / 3));
+        assert_int_equal(whole, apn_crc32c(apn_crc32c(0, bytes, length / 3), bytes + length / 3,
+                                           length - length / 3));
     }
 }
 
 static const struct apn_msg good[] = {
-    {.type = APN_MSG_EXTENT, .kind = APN_EXTENT_DATA, .region = 1023, .bytes = 262144, .span = 262144, .offset = 4096},
+    {.type = APN_MSG_EXTENT,
+     .kind = APN_EXTENT_DATA,
+     .region = 1023,
+     .bytes = 262144,
+     .span = 262144,
+     .offset = 4096},
     {.type = APN_MSG_EXTENT, .kind = APN_EXTENT_ZERO, .span = 4096, .offset = 1ull << 50},
     {.type = APN_MSG_STREAM, .bytes = 65536, .offset = 12345, .value = 7},
     {.type = APN_MSG_FENCE, .lane = 31, .offset = 7},
@@ -95,9 +103,9 @@ static void round_trip(void **state)
 static void layout_is_fixed(void **state)
 {
     static const uint8_t expected[36] = {
-        1, 1, 0x02, 0x01, 0, 0, 0, 0,               /* type, kind, region, lane, reserved */
-        0x00, 0x10, 0, 0, 0x00, 0x10, 0, 0,         /* length, span */
-        0x00, 0x70, 0x56, 0x34, 0x12, 0, 0, 0,      /* offset */
+        1,    1,    0x02, 0x01, 0,    0,    0, 0, /* type, kind, region, lane, reserved */
+        0x00, 0x10, 0,    0,    0x00, 0x10, 0, 0, /* length, span */
+        0x00, 0x70, 0x56, 0x34, 0x12, 0,    0, 0, /* offset */
     };
     const struct apn_msg msg = {.type = APN_MSG_EXTENT,
                                 .kind = APN_EXTENT_DATA,
@@ -157,18 +165,24 @@ static void broken_rules(void **state)
         {{.type = 35}, "type 35: unknown"},
         {{.type = 255}, "type 255: unknown"},
         {{.type = APN_MSG_EXTENT, .kind = 1}, "span 0, must be"},
-        {{.type = APN_MSG_EXTENT, .kind = 1, .span = 266240, .bytes = 266240}, "payload length 266240, must be 262144 at most"},
+        {{.type = APN_MSG_EXTENT, .kind = 1, .span = 266240, .bytes = 266240},
+         "payload length 266240, must be 262144 at most"},
         {{.type = APN_MSG_EXTENT, .kind = 2, .span = 266240}, "span 266240"},
         {{.type = APN_MSG_EXTENT, .kind = 1, .span = 4097, .bytes = 4097}, "span 4097"},
         {{.type = APN_MSG_EXTENT, .kind = 1, .span = 8192, .bytes = 4096}, "equal to the span"},
         {{.type = APN_MSG_EXTENT, .kind = 2, .span = 8192, .bytes = 4096}, "0 for kind ZERO"},
         {{.type = APN_MSG_EXTENT, .kind = 0, .span = 4096, .bytes = 4096}, "kind 0, must be 1"},
         {{.type = APN_MSG_EXTENT, .kind = 3, .span = 4096}, "kind 3, must be 1"},
-        {{.type = APN_MSG_EXTENT, .kind = 2, .span = 4096, .offset = 1}, "offset 1, must be a multiple"},
-        {{.type = APN_MSG_EXTENT, .kind = 2, .span = 8192, .offset = UINT64_MAX - 4095}, "below 2^64"},
-        {{.type = APN_MSG_EXTENT, .kind = 2, .span = 4096, .region = 1024}, "region 1024, must be below 1024"},
-        {{.type = APN_MSG_EXTENT, .kind = 2, .span = 4096, .lane = 1}, "lane 1, must be 0 (unused)"},
-        {{.type = APN_MSG_EXTENT, .kind = 2, .span = 4096, .value = 1}, "value 1, must be 0 (unused)"},
+        {{.type = APN_MSG_EXTENT, .kind = 2, .span = 4096, .offset = 1},
+         "offset 1, must be a multiple"},
+        {{.type = APN_MSG_EXTENT, .kind = 2, .span = 8192, .offset = UINT64_MAX - 4095},
+         "below 2^64"},
+        {{.type = APN_MSG_EXTENT, .kind = 2, .span = 4096, .region = 1024},
+         "region 1024, must be below 1024"},
+        {{.type = APN_MSG_EXTENT, .kind = 2, .span = 4096, .lane = 1},
+         "lane 1, must be 0 (unused)"},
+        {{.type = APN_MSG_EXTENT, .kind = 2, .span = 4096, .value = 1},
+         "value 1, must be 0 (unused)"},
         {{.type = APN_MSG_STREAM}, "payload length 0"},
         {{.type = APN_MSG_STREAM, .bytes = 65537}, "payload length 65537, must be 65536 at most"},
         {{.type = APN_MSG_STREAM, .bytes = 2, .offset = UINT64_MAX}, "below 2^64"},
@@ -204,9 +218,12 @@ static void broken_rules(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(crc_known_answers), cmocka_unit_test(crc_paths_agree_and_chain),
-        cmocka_unit_test(round_trip),        cmocka_unit_test(layout_is_fixed),
-        cmocka_unit_test(every_flipped_bit_is_noticed), cmocka_unit_test(reserved_must_be_zero),
+        cmocka_unit_test(crc_known_answers),
+        cmocka_unit_test(crc_paths_agree_and_chain),
+        cmocka_unit_test(round_trip),
+        cmocka_unit_test(layout_is_fixed),
+        cmocka_unit_test(every_flipped_bit_is_noticed),
+        cmocka_unit_test(reserved_must_be_zero),
         cmocka_unit_test(broken_rules),
     };
 

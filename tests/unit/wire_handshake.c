@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* wire_handshake.c - both roles against each other, byte by byte, with every disagreement and a tamperer between them */
+/* wire_handshake.c - both roles against each other, byte by byte, with every disagreement and a
+ * tamperer between them */
 #include <endian.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -34,8 +35,10 @@ struct pair {
 
 static void start(struct pair *p, const char *client_secret, const char *server_secret)
 {
-    apn_handshake_client_init(&p->client, &hello, client_secret, client_secret ? strlen(client_secret) : 0, nonce_a);
-    apn_handshake_server_init(&p->server, server_secret, server_secret ? strlen(server_secret) : 0, nonce_b);
+    apn_handshake_client_init(&p->client, &hello, client_secret,
+                              client_secret ? strlen(client_secret) : 0, nonce_a);
+    apn_handshake_server_init(&p->server, server_secret, server_secret ? strlen(server_secret) : 0,
+                              nonce_b);
 }
 
 /* move what @from has to say to @to in pieces of at most @piece bytes; Return: bytes moved */
@@ -66,7 +69,8 @@ static void run(struct pair *p, size_t piece)
         size_t moved = move(&p->client, &p->server, piece);
 
         if (p->server.step == APN_HS_STEP_DECIDE) {
-            apn_handshake_welcome(&p->server, &(struct apn_welcome){.features = 0x30, .applied_bytes = 77});
+            apn_handshake_welcome(&p->server,
+                                  &(struct apn_welcome){.features = 0x30, .applied_bytes = 77});
         }
         moved += move(&p->server, &p->client, piece);
         if (!moved) {
@@ -97,7 +101,8 @@ static void agree(void **state)
     }
 }
 
-static void expect_refusal(const char *client_secret, const char *server_secret, int code, const char *text)
+static void expect_refusal(const char *client_secret, const char *server_secret, int code,
+                           const char *text)
 {
     struct pair p;
 
@@ -114,9 +119,11 @@ static void expect_refusal(const char *client_secret, const char *server_secret,
 static void secrets_disagree(void **state)
 {
     (void)state;
-    expect_refusal(secret_one, secret_two, -EACCES, "the shared secrets of source and destination differ");
+    expect_refusal(secret_one, secret_two, -EACCES,
+                   "the shared secrets of source and destination differ");
     expect_refusal(NULL, secret_one, -EACCES, "requires a shared secret and the source has none");
-    expect_refusal(secret_one, NULL, -EACCES, "the source has a shared secret and the destination has none");
+    expect_refusal(secret_one, NULL, -EACCES,
+                   "the source has a shared secret and the destination has none");
 }
 
 static void server_says_no(void **state)
@@ -133,7 +140,8 @@ static void server_says_no(void **state)
     apn_handshake_reject(&p.server, -EBUSY, "another session is\nrunning");
     move(&p.server, &p.client, 184);
     assert_int_equal(p.client.error.code, -EBUSY);
-    assert_string_equal(p.client.error.text, "handshake: the peer refused: another session is?running");
+    assert_string_equal(p.client.error.text,
+                        "handshake: the peer refused: another session is?running");
 }
 
 /* a HELLO with one field changed (the check value is made right again), no secret */
@@ -223,7 +231,9 @@ static void hello_refused(void **state)
 
 static void strangers_get_no_answer(void **state)
 {
-    static const char *const strangers[] = {"GET / HTTP/1.1\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03zzzzz", "APNMIG\n\nxxxxxxxx"};
+    static const char *const strangers[] = {"GET / HTTP/1.1\r\n",
+                                            "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03zzzzz",
+                                            "APNMIG\n\nxxxxxxxx"};
 
     (void)state;
     for (unsigned i = 0; i < 3; i++) {
@@ -238,8 +248,9 @@ static void strangers_get_no_answer(void **state)
     }
 }
 
-/* Every bit that crosses the path, flipped once with the check value made right again, must end in failure when there
- * is a secret: nobody in the middle can change version, lane, session, features or the applied count. */
+/* Every bit that crosses the path, flipped once with the check value made right again, must end in
+ * failure when there is a secret: nobody in the middle can change version, lane, session, features
+ * or the applied count. */
 static void tampering_is_noticed(void **state)
 {
     static const struct {
@@ -249,7 +260,8 @@ static void tampering_is_noticed(void **state)
 
     (void)state;
     for (unsigned m = 0; m < 4; m++) {
-        for (size_t bit = 8 * sizeof(struct apn_wire_hs_prefix); bit < 8 * messages[m].bytes; bit++) {
+        for (size_t bit = 8 * sizeof(struct apn_wire_hs_prefix); bit < 8 * messages[m].bytes;
+             bit++) {
             struct pair p;
 
             start(&p, secret_one, secret_one);
@@ -291,7 +303,9 @@ static void reflected_proof_fails(void **state)
     start(&p, secret_one, secret_one);
     move(&p.client, &p.server, 184);
     move(&p.server, &p.client, 184);
-    memcpy(&fake, p.client.out, sizeof(struct apn_wire_hs_prefix)); /* a server without the secret echoes the proof's MAC */
+    memcpy(
+        &fake, p.client.out,
+        sizeof(struct apn_wire_hs_prefix)); /* a server without the secret echoes the proof's MAC */
     memcpy(fake.mac, p.client.out + sizeof(struct apn_wire_hs_prefix), sizeof(fake.mac));
     fake.prefix.type = htole16(APN_HS_WELCOME);
     fake.prefix.length = htole16(sizeof(fake));

@@ -69,7 +69,8 @@ struct entry {
     const char *name;
 };
 
-static int decode_two(const struct entry *entries, unsigned count, size_t cut, struct apn_error *err)
+static int decode_two(const struct entry *entries, unsigned count, size_t cut,
+                      struct apn_error *err)
 {
     struct apn_region *to = calloc(4, sizeof(*to));
     uint8_t *bytes = malloc(1024), *exact;
@@ -78,7 +79,8 @@ static int decode_two(const struct entry *entries, unsigned count, size_t cut, s
 
     assert_true(to && bytes);
     for (unsigned i = 0; i < count; i++) {
-        struct apn_wire_region wire = {entries[i].length, entries[i].page_size, entries[i].index, entries[i].name_bytes};
+        struct apn_wire_region wire = {entries[i].length, entries[i].page_size, entries[i].index,
+                                       entries[i].name_bytes};
 
         memcpy(bytes + used, &wire, sizeof(wire));
         memcpy(bytes + used + sizeof(wire), entries[i].name, strlen(entries[i].name));
@@ -112,8 +114,14 @@ static void hostile_entries(void **state)
         {{{0, 4096, 0, 3, "ram"}}, 1, 0, "length 0"},
         {{{4097, 4096, 0, 3, "ram"}}, 1, 0, "length 4097"},
         {{{4096, 4096, 0, 3, "r\nm"}}, 1, 0, "name byte 1 is 0x0a"},
-        {{{4096, 4096, 0, 3, "ram"}, {4096, 4096, 0, 3, "rom"}}, 2, 0, "entry 1 has index 0, must be 1"},
-        {{{4096, 4096, 0, 3, "ram"}, {4096, 4096, 2, 3, "rom"}}, 2, 0, "entry 1 has index 2, must be 1"},
+        {{{4096, 4096, 0, 3, "ram"}, {4096, 4096, 0, 3, "rom"}},
+         2,
+         0,
+         "entry 1 has index 0, must be 1"},
+        {{{4096, 4096, 0, 3, "ram"}, {4096, 4096, 2, 3, "rom"}},
+         2,
+         0,
+         "entry 1 has index 2, must be 1"},
     };
 
     (void)state;

@@ -11,14 +11,15 @@
 
 static const struct {
     const char *name;
-    int (*create)(struct apn_backend **out, const struct apn_backend_config *config, struct apn_error *err);
+    int (*create)(struct apn_backend **out, const struct apn_backend_config *config,
+                  struct apn_error *err);
 } backends[] = {
     {"uring", apn_uring_backend_new},
     {"loop", apn_loop_backend_new},
 };
 
-int apn_backend_new(struct apn_backend **out, const char *name, const char *filters, const struct apn_backend_config *config,
-                    struct apn_error *err)
+int apn_backend_new(struct apn_backend **out, const char *name, const char *filters,
+                    const struct apn_backend_config *config, struct apn_error *err)
 {
     for (unsigned i = 0; i < sizeof(backends) / sizeof(backends[0]); i++) {
         struct apn_backend *be = NULL;
@@ -37,5 +38,6 @@ int apn_backend_new(struct apn_backend **out, const char *name, const char *filt
         }
         return ret;
     }
-    return apn_error_set(err, -ENOENT, APN_SCOPE_SESSION, "backend \"%s\": must be uring or loop", name);
+    return apn_error_set(err, -ENOENT, APN_SCOPE_SESSION, "backend \"%s\": must be uring or loop",
+                         name);
 }

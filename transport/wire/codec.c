@@ -59,7 +59,8 @@ const char *apn_msg_type_name(unsigned type)
     return rule ? rule->name : "unknown";
 }
 
-static int bad(struct apn_error *err, const struct apn_msg *msg, const char *field, uint64_t value, const char *limit)
+static int bad(struct apn_error *err, const struct apn_msg *msg, const char *field, uint64_t value,
+               const char *limit)
 {
     return apn_error_set(err, -EPROTO, APN_SCOPE_LANE, "message %s: %s %" PRIu64 ", must be %s",
                          apn_msg_type_name(msg->type), field, value, limit);
@@ -72,8 +73,9 @@ static int check_unused(const struct apn_msg *msg, uint32_t used, struct apn_err
         const char *name;
         uint64_t value;
     } fields[] = {
-        {F_KIND, "kind", msg->kind},       {F_REGION, "region", msg->region}, {F_LANE, "lane", msg->lane},
-        {F_SPAN, "span", msg->span},       {F_OFFSET, "offset", msg->offset}, {F_VALUE, "value", msg->value},
+        {F_KIND, "kind", msg->kind},       {F_REGION, "region", msg->region},
+        {F_LANE, "lane", msg->lane},       {F_SPAN, "span", msg->span},
+        {F_OFFSET, "offset", msg->offset}, {F_VALUE, "value", msg->value},
     };
 
     for (unsigned i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
@@ -146,7 +148,8 @@ static int check_fields(const struct apn_msg *msg, struct apn_error *err)
             return bad(err, msg, "payload length", msg->bytes, "1..65536");
         }
         if (msg->offset + msg->bytes < msg->offset) {
-            return bad(err, msg, "offset", msg->offset, "such that offset + length stays below 2^64");
+            return bad(err, msg, "offset", msg->offset,
+                       "such that offset + length stays below 2^64");
         }
         return 0;
     case APN_MSG_REGIONS:
@@ -173,7 +176,8 @@ int apn_msg_validate(const struct apn_msg *msg, struct apn_error *err)
     int ret;
 
     if (!rule) {
-        return apn_error_set(err, -EPROTO, APN_SCOPE_LANE, "message type %u: unknown in wire version %u", msg->type,
+        return apn_error_set(err, -EPROTO, APN_SCOPE_LANE,
+                             "message type %u: unknown in wire version %u", msg->type,
                              APN_WIRE_VERSION);
     }
     if (msg->bytes > rule->bytes_max) {
@@ -202,7 +206,8 @@ void apn_msg_encode(const struct apn_msg *msg, uint8_t out[APN_WIRE_HEADER_BYTES
     memcpy(out, &header, sizeof(header));
 }
 
-int apn_msg_decode(const uint8_t bytes[APN_WIRE_HEADER_BYTES], struct apn_msg *msg, struct apn_error *err)
+int apn_msg_decode(const uint8_t bytes[APN_WIRE_HEADER_BYTES], struct apn_msg *msg,
+                   struct apn_error *err)
 {
     struct apn_wire_header header;
     uint32_t check;
@@ -226,8 +231,8 @@ int apn_msg_decode(const uint8_t bytes[APN_WIRE_HEADER_BYTES], struct apn_msg *m
         .value = le64toh(header.value),
     };
     if (header.reserved || header.reserved2) {
-        return bad(err, msg, "reserved field", header.reserved ? le16toh(header.reserved) : le32toh(header.reserved2),
-                   "0");
+        return bad(err, msg, "reserved field",
+                   header.reserved ? le16toh(header.reserved) : le32toh(header.reserved2), "0");
     }
     return apn_msg_validate(msg, err);
 }

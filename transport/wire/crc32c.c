@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* crc32c.c - CRC-32C (Castagnoli) of wire headers: SSE4.2 where the CPU has it, a nibble table elsewhere
- * Reflected polynomial 0x82f63b78, initial value and final xor all ones (RFC 3720 section 12.1 and appendix B.4). */
+/* crc32c.c - CRC-32C (Castagnoli) of wire headers: SSE4.2 where the CPU has it, a nibble table
+ * elsewhere Reflected polynomial 0x82f63b78, initial value and final xor all ones (RFC 3720
+ * section 12.1 and appendix B.4). */
 #include <string.h>
 
 #include "wire/codec.h"
@@ -22,7 +23,8 @@ static uint32_t crc_table(uint32_t crc, const uint8_t *bytes, size_t length)
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t crc_sse42(uint32_t crc, const uint8_t *bytes, size_t length)
+__attribute__((target("sse4.2"))) static uint32_t crc_sse42(uint32_t crc, const uint8_t *bytes,
+                                                            size_t length)
 {
     uint64_t wide = crc;
 

@@ -7,10 +7,10 @@
  *                                      <- CHALLENGE (version, nonce) or REJECT
  *     PROOF (MAC over both)           ->
  *                                      <- WELCOME (MAC over all) or REJECT
- *   Both MACs cover every byte exchanged before them, so neither the version nor the security mode can be
- *   talked down by someone without the secret. The two MACs have different labels: one cannot be played back as
- *   the other. A peer whose first byte is not ours gets no answer at all; one that speaks our protocol wrongly
- *   gets a REJECT with the reason. */
+ *   Both MACs cover every byte exchanged before them, so neither the version nor the security mode
+ * can be talked down by someone without the secret. The two MACs have different labels: one cannot
+ * be played back as the other. A peer whose first byte is not ours gets no answer at all; one that
+ * speaks our protocol wrongly gets a REJECT with the reason. */
 #include "wire/handshake.h"
 
 #include <endian.h>
@@ -32,10 +32,12 @@
 #define LABEL_MAX    16u
 #define MAC_BYTES    32u
 /* longest MAC input: label, transcript, WELCOME up to its own MAC */
-#define MAC_INPUT_MAX                                                                                                  \
-    (LABEL_MAX + sizeof(((struct apn_handshake *)0)->transcript) + offsetof(struct apn_wire_welcome, mac))
+#define MAC_INPUT_MAX                                                                              \
+    (LABEL_MAX + sizeof(((struct apn_handshake *)0)->transcript) +                                 \
+     offsetof(struct apn_wire_welcome, mac))
 
-static const char *const step_names[] = {"nothing", "HELLO", "CHALLENGE", "PROOF", "WELCOME", "REJECT"};
+static const char *const step_names[] = {"nothing", "HELLO",   "CHALLENGE",
+                                         "PROOF",   "WELCOME", "REJECT"};
 
 /* ---- output -------------------------------------------------------------- */
 
@@ -74,8 +76,8 @@ static void queue_reject(struct apn_handshake *hs, int code, const char *text)
 }
 
 /* fail here and, on the server, tell the peer */
-__attribute__((format(printf, 3, 4))) static enum apn_handshake_step refuse(struct apn_handshake *hs, int code,
-                                                                            const char *format, ...)
+__attribute__((format(printf, 3, 4))) static enum apn_handshake_step refuse(
+    struct apn_handshake *hs, int code, const char *format, ...)
 {
     char text[APN_WIRE_REJECT_TEXT];
     va_list ap;
@@ -91,8 +93,8 @@ __attribute__((format(printf, 3, 4))) static enum apn_handshake_step refuse(stru
 }
 
 /* fail without a word: the peer does not speak our protocol */
-__attribute__((format(printf, 3, 4))) static enum apn_handshake_step hang_up(struct apn_handshake *hs, int code,
-                                                                             const char *format, ...)
+__attribute__((format(printf, 3, 4))) static enum apn_handshake_step hang_up(
+    struct apn_handshake *hs, int code, const char *format, ...)
 {
     char text[APN_WIRE_REJECT_TEXT];
     va_list ap;
@@ -112,7 +114,8 @@ static uint32_t security_mode(const struct apn_handshake *hs)
 }
 
 /* HMAC-SHA256(secret, label | transcript | tail); zero without a secret (RFC 2104, FIPS 198-1) */
-static int make_mac(const struct apn_handshake *hs, const char *label, const void *tail, size_t tail_bytes, uint8_t mac[MAC_BYTES])
+static int make_mac(const struct apn_handshake *hs, const char *label, const void *tail,
+                    size_t tail_bytes, uint8_t mac[MAC_BYTES])
 {
     uint8_t input[MAC_INPUT_MAX];
     size_t length = strlen(label);
@@ -129,7 +132,9 @@ static int make_mac(const struct apn_handshake *hs, const char *label, const voi
         memcpy(input + length, tail, tail_bytes);
         length += tail_bytes;
     }
-    return gnutls_hmac_fast(GNUTLS_MAC_SHA256, hs->secret, hs->secret_bytes, input, length, mac) < 0 ? -EIO : 0;
+    return gnutls_hmac_fast(GNUTLS_MAC_SHA256, hs->secret, hs->secret_bytes, input, length, mac) < 0
+               ? -EIO
+               : 0;
 }
 
 static bool mac_equal(const uint8_t a[MAC_BYTES], const uint8_t b[MAC_BYTES])
@@ -139,15 +144,19 @@ static bool mac_equal(const uint8_t a[MAC_BYTES], const uint8_t b[MAC_BYTES])
 
 /* ---- server -------------------------------------------------------------- */
 
-static enum apn_handshake_step check_hello(struct apn_handshake *hs, const struct apn_wire_hello *hello)
+static enum apn_handshake_step check_hello(struct apn_handshake *hs,
+                                           const struct apn_wire_hello *hello)
 {
     static const uint8_t zero[sizeof(hello->reserved)];
     const struct apn_hello *h = &hs->hello;
     uint32_t mode = security_mode(hs);
 
     if (!(le32toh(hello->security) & (1u << mode))) {
-        return hs->secret ? refuse(hs, -EACCES, "the destination requires a shared secret and the source has none")
-                          : refuse(hs, -EACCES, "the source has a shared secret and the destination has none");
+        return hs->secret
+                   ? refuse(hs, -EACCES,
+                            "the destination requires a shared secret and the source has none")
+                   : refuse(hs, -EACCES,
+                            "the source has a shared secret and the destination has none");
     }
     if (h->lanes == 0 || h->lanes > APN_LANES_MAX) {
         return refuse(hs, -EPROTO, "HELLO lanes %u, must be 1..%u", h->lanes, APN_LANES_MAX);
@@ -159,7 +168,8 @@ static enum apn_handshake_step check_hello(struct apn_handshake *hs, const struc
         return refuse(hs, -EPROTO, "HELLO generation 0, must be 1 at least");
     }
     if (h->commit > APN_COMMIT_SAFE) {
-        return refuse(hs, -EPROTO, "HELLO commit %" PRIu32 ", must be 0 (fast) or 1 (safe)", h->commit);
+        return refuse(hs, -EPROTO, "HELLO commit %" PRIu32 ", must be 0 (fast) or 1 (safe)",
+                      h->commit);
     }
     if (memcmp(hello->reserved, zero, sizeof(zero))) {
         return refuse(hs, -EPROTO, "HELLO reserved bytes are not 0");
@@ -169,17 +179,19 @@ static enum apn_handshake_step check_hello(struct apn_handshake *hs, const struc
 
 static enum apn_handshake_step take_hello(struct apn_handshake *hs)
 {
-    struct apn_wire_challenge challenge = {.version = htole16(APN_WIRE_VERSION), .security = htole32(security_mode(hs))};
+    struct apn_wire_challenge challenge = {.version = htole16(APN_WIRE_VERSION),
+                                           .security = htole32(security_mode(hs))};
     struct apn_wire_hello hello = {0};
     unsigned low, high;
 
-    /* any version's HELLO begins with the prefix and the two version numbers; the rest may differ */
+    /* any version's HELLO begins with the prefix and the two version numbers; the rest may differ
+     */
     memcpy(&hello, hs->in, hs->in_bytes < sizeof(hello) ? hs->in_bytes : sizeof(hello));
     low = le16toh(hello.version_min);
     high = le16toh(hello.version_max);
     if (low > APN_WIRE_VERSION || high < APN_WIRE_VERSION_MIN || low > high) {
-        return refuse(hs, -EPROTO, "wire version: the source speaks %u..%u, the destination %u..%u", low, high,
-                      APN_WIRE_VERSION_MIN, APN_WIRE_VERSION);
+        return refuse(hs, -EPROTO, "wire version: the source speaks %u..%u, the destination %u..%u",
+                      low, high, APN_WIRE_VERSION_MIN, APN_WIRE_VERSION);
     }
     if (hs->in_bytes != sizeof(hello)) {
         return refuse(hs, -EPROTO, "HELLO of %zu bytes, must be %zu", hs->in_bytes, sizeof(hello));
@@ -232,7 +244,8 @@ void apn_handshake_welcome(struct apn_handshake *hs, const struct apn_welcome *w
 
     assert(hs->step == APN_HS_STEP_DECIDE);
     hs->welcome = *welcome;
-    /* the check value in the prefix covers the MAC, so the MAC is made over the prefix with check 0 */
+    /* the check value in the prefix covers the MAC, so the MAC is made over the prefix with check 0
+     */
     seal(&message, APN_HS_WELCOME, sizeof(message));
     message.prefix.check = 0;
     if (make_mac(hs, LABEL_DEST, &message, offsetof(struct apn_wire_welcome, mac), message.mac)) {
@@ -261,11 +274,12 @@ static enum apn_handshake_step take_challenge(struct apn_handshake *hs)
 
     memcpy(&challenge, hs->in, sizeof(challenge));
     if (le16toh(challenge.version) != APN_WIRE_VERSION) {
-        return refuse(hs, -EPROTO, "wire version: the destination chose %u, this end speaks %u..%u", le16toh(challenge.version),
-                      APN_WIRE_VERSION_MIN, APN_WIRE_VERSION);
+        return refuse(hs, -EPROTO, "wire version: the destination chose %u, this end speaks %u..%u",
+                      le16toh(challenge.version), APN_WIRE_VERSION_MIN, APN_WIRE_VERSION);
     }
     if (le32toh(challenge.security) != security_mode(hs)) {
-        return refuse(hs, -EACCES, "security: the destination chose %" PRIu32 ", this end requires %" PRIu32,
+        return refuse(hs, -EACCES,
+                      "security: the destination chose %" PRIu32 ", this end requires %" PRIu32,
                       le32toh(challenge.security), security_mode(hs));
     }
     if (challenge.reserved || memcmp(challenge.reserved2, zero, sizeof(zero))) {
@@ -302,8 +316,8 @@ static enum apn_handshake_step take_welcome(struct apn_handshake *hs)
     hs->welcome.features = le64toh(welcome.features);
     hs->welcome.applied_bytes = le64toh(welcome.applied_bytes);
     if (hs->welcome.features & ~hs->hello.features) {
-        return refuse(hs, -EPROTO, "WELCOME features %#" PRIx64 ", must be a subset of %#" PRIx64, hs->welcome.features,
-                      hs->hello.features);
+        return refuse(hs, -EPROTO, "WELCOME features %#" PRIx64 ", must be a subset of %#" PRIx64,
+                      hs->welcome.features, hs->hello.features);
     }
     hs->expect = 0;
     return APN_HS_STEP_DONE;
@@ -338,8 +352,10 @@ static bool check_prefix(struct apn_handshake *hs)
     unsigned type, length;
 
     if (memcmp(hs->in, APN_WIRE_MAGIC, magic_bytes)) {
-        hang_up(hs, -EPROTO, "the peer does not speak this protocol (first byte 0x%02x, must be 0x%02x 'APNMIG')", hs->in[0],
-                APN_WIRE_MAGIC[0]);
+        hang_up(
+            hs, -EPROTO,
+            "the peer does not speak this protocol (first byte 0x%02x, must be 0x%02x 'APNMIG')",
+            hs->in[0], APN_WIRE_MAGIC[0]);
         return false;
     }
     if (hs->in_bytes < sizeof(prefix)) {
@@ -349,11 +365,13 @@ static bool check_prefix(struct apn_handshake *hs)
     type = le16toh(prefix.type);
     length = le16toh(prefix.length);
     if (type != hs->expect && !(hs->is_client && type == APN_HS_REJECT)) {
-        refuse(hs, -EPROTO, "message type %u arrived, %s (%u) is due", type, step_names[hs->expect], hs->expect);
+        refuse(hs, -EPROTO, "message type %u arrived, %s (%u) is due", type, step_names[hs->expect],
+               hs->expect);
         return false;
     }
     if (length < sizeof(prefix) + 4 || length > APN_WIRE_HS_MAX) {
-        refuse(hs, -EPROTO, "%s of %u bytes, must be %zu..%u", step_names[type], length, sizeof(prefix) + 4, APN_WIRE_HS_MAX);
+        refuse(hs, -EPROTO, "%s of %u bytes, must be %zu..%u", step_names[type], length,
+               sizeof(prefix) + 4, APN_WIRE_HS_MAX);
         return false;
     }
     return true;
@@ -362,8 +380,10 @@ static bool check_prefix(struct apn_handshake *hs)
 static enum apn_handshake_step take_message(struct apn_handshake *hs)
 {
     static const size_t sizes[] = {
-        [APN_HS_CHALLENGE] = sizeof(struct apn_wire_challenge), [APN_HS_PROOF] = sizeof(struct apn_wire_proof),
-        [APN_HS_WELCOME] = sizeof(struct apn_wire_welcome),     [APN_HS_REJECT] = sizeof(struct apn_wire_reject),
+        [APN_HS_CHALLENGE] = sizeof(struct apn_wire_challenge),
+        [APN_HS_PROOF] = sizeof(struct apn_wire_proof),
+        [APN_HS_WELCOME] = sizeof(struct apn_wire_welcome),
+        [APN_HS_REJECT] = sizeof(struct apn_wire_reject),
     };
     struct apn_wire_hs_prefix prefix;
     unsigned type;
@@ -376,10 +396,12 @@ static enum apn_handshake_step take_message(struct apn_handshake *hs)
     computed = apn_crc32c(0, hs->in, hs->in_bytes);
     memcpy(hs->in, &prefix, sizeof(prefix));
     if (check != computed) {
-        return refuse(hs, -EBADMSG, "%s: check value %08" PRIx32 ", computed %08" PRIx32, step_names[type], check, computed);
+        return refuse(hs, -EBADMSG, "%s: check value %08" PRIx32 ", computed %08" PRIx32,
+                      step_names[type], check, computed);
     }
     if (type != APN_HS_HELLO && hs->in_bytes != sizes[type]) {
-        return refuse(hs, -EPROTO, "%s of %zu bytes, must be %zu", step_names[type], hs->in_bytes, sizes[type]);
+        return refuse(hs, -EPROTO, "%s of %zu bytes, must be %zu", step_names[type], hs->in_bytes,
+                      sizes[type]);
     }
     switch (type) {
     case APN_HS_HELLO:
@@ -409,7 +431,8 @@ size_t apn_handshake_wants(const struct apn_handshake *hs)
     return le16toh(prefix.length) - hs->in_bytes;
 }
 
-enum apn_handshake_step apn_handshake_input(struct apn_handshake *hs, const void *bytes, size_t length)
+enum apn_handshake_step apn_handshake_input(struct apn_handshake *hs, const void *bytes,
+                                            size_t length)
 {
     struct apn_wire_hs_prefix prefix;
 
@@ -441,7 +464,8 @@ void apn_handshake_sent(struct apn_handshake *hs, size_t n)
 
 /* ---- start --------------------------------------------------------------- */
 
-static void init(struct apn_handshake *hs, const void *secret, size_t secret_bytes, const uint8_t nonce[32])
+static void init(struct apn_handshake *hs, const void *secret, size_t secret_bytes,
+                 const uint8_t nonce[32])
 {
     memset(hs, 0, sizeof(*hs));
     hs->step = APN_HS_STEP_MORE;
@@ -450,8 +474,8 @@ static void init(struct apn_handshake *hs, const void *secret, size_t secret_byt
     memcpy(hs->nonce, nonce, sizeof(hs->nonce));
 }
 
-void apn_handshake_client_init(struct apn_handshake *hs, const struct apn_hello *hello, const void *secret,
-                               size_t secret_bytes, const uint8_t nonce[32])
+void apn_handshake_client_init(struct apn_handshake *hs, const struct apn_hello *hello,
+                               const void *secret, size_t secret_bytes, const uint8_t nonce[32])
 {
     struct apn_wire_hello message = {
         .version_min = htole16(APN_WIRE_VERSION_MIN),
@@ -477,7 +501,8 @@ void apn_handshake_client_init(struct apn_handshake *hs, const struct apn_hello 
     hs->expect = APN_HS_CHALLENGE;
 }
 
-void apn_handshake_server_init(struct apn_handshake *hs, const void *secret, size_t secret_bytes, const uint8_t nonce[32])
+void apn_handshake_server_init(struct apn_handshake *hs, const void *secret, size_t secret_bytes,
+                               const uint8_t nonce[32])
 {
     init(hs, secret, secret_bytes, nonce);
     hs->expect = APN_HS_HELLO;

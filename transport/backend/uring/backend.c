@@ -35,22 +35,32 @@ int apn_uring_explain_setup(int code, struct apn_error *err)
     struct rlimit limit = {0};
 
     if (code == -ENOSYS) {
-        return apn_error_set(err, code, APN_SCOPE_SESSION, "uring: this kernel has no io_uring (Linux 5.11 or later is needed), or a "
-                                                           "seccomp filter hides it");
+        return apn_error_set(
+            err, code, APN_SCOPE_SESSION,
+            "uring: this kernel has no io_uring (Linux 5.13 or later is needed), or a "
+            "seccomp filter hides it");
     }
     if (code == -EPERM && disabled) {
-        return apn_error_set(err, code, APN_SCOPE_SESSION, "uring: io_uring is disabled here (sysctl kernel.io_uring_disabled=%d, must be 0, "
-                                                           "or 1 and this user in kernel.io_uring_group)", disabled);
+        return apn_error_set(
+            err, code, APN_SCOPE_SESSION,
+            "uring: io_uring is disabled here (sysctl kernel.io_uring_disabled=%d, must be 0, "
+            "or 1 and this user in kernel.io_uring_group)",
+            disabled);
     }
     if (code == -EPERM) {
-        return apn_error_set(err, code, APN_SCOPE_SESSION, "uring: io_uring_setup is not permitted (a seccomp filter or security module)");
+        return apn_error_set(
+            err, code, APN_SCOPE_SESSION,
+            "uring: io_uring_setup is not permitted (a seccomp filter or security module)");
     }
     if (code == -ENOMEM && getrlimit(RLIMIT_MEMLOCK, &limit) == 0) {
-        return apn_error_set(err, code, APN_SCOPE_SESSION, "uring: no memory for a ring: RLIMIT_MEMLOCK is %llu KiB for all rings of this user, "
-                                                           "each lane needs %u KiB (ulimit -l, LimitMEMLOCK=)",
-                             (unsigned long long)limit.rlim_cur >> 10, APN_URING_RING_KIB);
+        return apn_error_set(
+            err, code, APN_SCOPE_SESSION,
+            "uring: no memory for a ring: RLIMIT_MEMLOCK is %llu KiB for all rings of this user, "
+            "each lane needs %u KiB (ulimit -l, LimitMEMLOCK=)",
+            (unsigned long long)limit.rlim_cur >> 10, APN_URING_RING_KIB);
     }
-    return apn_error_set(err, code, APN_SCOPE_SESSION, "uring: io_uring_setup: %s", strerror(-code));
+    return apn_error_set(err, code, APN_SCOPE_SESSION, "uring: io_uring_setup: %s",
+                         strerror(-code));
 }
 
 static int check_kernel(struct apn_uring_backend *be, struct apn_error *err)
@@ -63,9 +73,13 @@ static int check_kernel(struct apn_uring_backend *be, struct apn_error *err)
     if (ret) {
         return apn_uring_explain_setup(ret, err);
     }
-    if (!(params.features & IORING_FEAT_EXT_ARG)) {
+    if (!(params.features & IORING_FEAT_EXT_ARG) || !(params.features & IORING_FEAT_RSRC_TAGS)) {
+        /* waits with a timeout came with 5.11; multishot polls, which have no flag of their own,
+         * with 5.13 */
         io_uring_queue_exit(&ring);
-        return apn_error_set(err, -ENOSYS, APN_SCOPE_SESSION, "uring: this kernel's io_uring is too old (Linux 5.11 or later is needed)");
+        return apn_error_set(
+            err, -ENOSYS, APN_SCOPE_SESSION,
+            "uring: this kernel's io_uring is too old (Linux 5.13 or later is needed)");
     }
     probe = io_uring_get_probe_ring(&ring);
     be->zerocopy_possible = probe && io_uring_opcode_supported(probe, IORING_OP_SENDMSG_ZC);
@@ -84,11 +98,14 @@ static int set_mode(struct apn_uring_backend *be, const char *name, struct apn_e
         mode = APN_URING_MODE_COPY;
     } else if (!strcmp(name, "zero-copy")) {
         if (!be->zerocopy_possible) {
-            return apn_error_set(err, -ENOSYS, APN_SCOPE_SESSION, "uring: send mode zero-copy: this kernel has no SENDMSG_ZC (Linux 6.1)");
+            return apn_error_set(
+                err, -ENOSYS, APN_SCOPE_SESSION,
+                "uring: send mode zero-copy: this kernel has no SENDMSG_ZC (Linux 6.1)");
         }
         mode = APN_URING_MODE_ZEROCOPY;
     } else {
-        return apn_error_set(err, -EINVAL, APN_SCOPE_SESSION, "uring: send mode \"%s\": must be auto, copy or zero-copy", name);
+        return apn_error_set(err, -EINVAL, APN_SCOPE_SESSION,
+                             "uring: send mode \"%s\": must be auto, copy or zero-copy", name);
     }
     atomic_store(&be->mode, mode);
     return 0;
@@ -108,7 +125,8 @@ static int copy_config(struct apn_uring_backend *be, const struct apn_backend_co
     own->secret = NULL;
     own->host = copy_string(config->host);
     own->port = copy_string(config->port);
-    own->handshake_timeout_ms = config->handshake_timeout_ms ? config->handshake_timeout_ms : HANDSHAKE_TIMEOUT_DEFAULT_MS;
+    own->handshake_timeout_ms =
+        config->handshake_timeout_ms ? config->handshake_timeout_ms : HANDSHAKE_TIMEOUT_DEFAULT_MS;
     if (config->secret && config->secret_bytes) {
         own->secret = malloc(config->secret_bytes);
         if (!own->secret) {
@@ -142,9 +160,11 @@ static void backend_free(struct apn_backend *base)
     free(be);
 }
 
-static int backend_connect(struct apn_backend *base, const struct apn_hello *hello, struct apn_link **out, struct apn_error *err)
+static int backend_connect(struct apn_backend *base, const struct apn_hello *hello,
+                           struct apn_link **out, struct apn_error *err)
 {
-    struct apn_uring_link *link = apn_uring_link_new((struct apn_uring_backend *)base, hello, -1, err);
+    struct apn_uring_link *link =
+        apn_uring_link_new((struct apn_uring_backend *)base, hello, -1, err);
 
     if (!link) {
         return err && err->code ? err->code : -ENOMEM;
@@ -153,17 +173,20 @@ static int backend_connect(struct apn_backend *base, const struct apn_hello *hel
     return 0;
 }
 
-static int backend_listen(struct apn_backend *base, const struct apn_acceptor *acceptor, uint16_t *port, struct apn_error *err)
+static int backend_listen(struct apn_backend *base, const struct apn_acceptor *acceptor,
+                          uint16_t *port, struct apn_error *err)
 {
     struct apn_uring_backend *be = (struct apn_uring_backend *)base;
 
     if (be->listener) {
-        return apn_error_set(err, -EALREADY, APN_SCOPE_SESSION, "uring: this backend listens already");
+        return apn_error_set(err, -EALREADY, APN_SCOPE_SESSION,
+                             "uring: this backend listens already");
     }
     return apn_uring_listener_start(be, acceptor, port, err);
 }
 
-static int backend_region_add(struct apn_backend *base, unsigned region, const struct apn_region *r, struct apn_error *err)
+static int backend_region_add(struct apn_backend *base, unsigned region, const struct apn_region *r,
+                              struct apn_error *err)
 {
     (void)base;
     (void)region;
@@ -200,7 +223,8 @@ static const struct apn_backend_ops uring_ops = {
     .free = backend_free,
 };
 
-int apn_uring_backend_addresses(struct apn_uring_backend *be, const struct addrinfo **out, struct apn_error *err)
+int apn_uring_backend_addresses(struct apn_uring_backend *be, const struct addrinfo **out,
+                                struct apn_error *err)
 {
     int ret = 0;
 
@@ -222,7 +246,8 @@ void apn_uring_backend_note(struct apn_uring_backend *be, const char *note)
     pthread_mutex_unlock(&be->lock);
 }
 
-int apn_uring_backend_new(struct apn_backend **out, const struct apn_backend_config *config, struct apn_error *err)
+int apn_uring_backend_new(struct apn_backend **out, const struct apn_backend_config *config,
+                          struct apn_error *err)
 {
     struct apn_uring_backend *be = calloc(1, sizeof(*be));
     int ret;

@@ -25,21 +25,24 @@ struct apn_uring_backend {
     bool zerocopy_possible;           /* constant: the kernel has SENDMSG_ZC */
     _Atomic int mode;                 /* enum apn_uring_mode: asked for, or found by measurement */
     _Atomic uint64_t zerocopy_bytes, copied_bytes;
-    pthread_mutex_t lock;             /* guards what follows; innermost */
-    struct addrinfo *addresses;       /* of the peer, once resolved; constant afterwards */
-    char note[APN_ERROR_TEXT_MAX];    /* what the kernel did not grant */
+    pthread_mutex_t lock;          /* guards what follows; innermost */
+    struct addrinfo *addresses;    /* of the peer, once resolved; constant afterwards */
+    char note[APN_ERROR_TEXT_MAX]; /* what the kernel did not grant */
     struct apn_uring_listener *listener;
 };
 
-/** apn_uring_backend_addresses() - the peer's, resolved once (may block on a name). Return: 0 or -errno with text. */
-int apn_uring_backend_addresses(struct apn_uring_backend *be, const struct addrinfo **out, struct apn_error *err);
+/** apn_uring_backend_addresses() - the peer's, resolved once (may block on a name). Return: 0 or
+ * -errno with text. */
+int apn_uring_backend_addresses(struct apn_uring_backend *be, const struct addrinfo **out,
+                                struct apn_error *err);
 /** apn_uring_explain_setup() - words for a failure of io_uring_setup(). Return: @code. */
 int apn_uring_explain_setup(int code, struct apn_error *err);
 /** apn_uring_backend_note() - keep the first sentence for apn_backend_counters.note */
 void apn_uring_backend_note(struct apn_uring_backend *be, const char *note);
 
 /* listener.c */
-int apn_uring_listener_start(struct apn_uring_backend *be, const struct apn_acceptor *acceptor, uint16_t *port, struct apn_error *err);
+int apn_uring_listener_start(struct apn_uring_backend *be, const struct apn_acceptor *acceptor,
+                             uint16_t *port, struct apn_error *err);
 void apn_uring_listener_stop(struct apn_uring_listener *listener);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* connect.c - opening a lane: address by address, then the handshake; never blocks except on resolving a name */
+/* connect.c - opening a lane: address by address, then the handshake; never blocks except on
+ * resolving a name */
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -15,7 +16,8 @@ static void address_text(const struct apn_uring_link *link, char text[APN_URING_
     apn_uring_address_text(link->address->ai_addr, link->address->ai_addrlen, text);
 }
 
-/* An attempt's time is shared by the addresses that are left, so that a silent first one does not use it up. */
+/* An attempt's time is shared by the addresses that are left, so that a silent first one does not
+ * use it up. */
 static uint64_t share_of_time(const struct apn_uring_link *link, uint64_t now_ns)
 {
     uint64_t left_ns = link->deadline_ns > now_ns ? link->deadline_ns - now_ns : 0;
@@ -40,7 +42,8 @@ static int open_socket(struct apn_uring_link *link)
     apn_uring_socket_buffers(link->fd, be->config.window_hint_bytes, note, sizeof(note));
     apn_uring_backend_note(be, note);
     apn_uring_socket_tune(link->fd, link->hello.timeout_ms);
-    if (connect(link->fd, link->address->ai_addr, link->address->ai_addrlen) && errno != EINPROGRESS) {
+    if (connect(link->fd, link->address->ai_addr, link->address->ai_addrlen) &&
+        errno != EINPROGRESS) {
         return -errno;
     }
     return 0;
@@ -142,7 +145,8 @@ static bool shake(struct apn_uring_link *link)
             return true;
         }
         if (n == 0) {
-            apn_uring_link_fail(link, -ECONNRESET, "the peer closed the connection during the handshake");
+            apn_uring_link_fail(link, -ECONNRESET,
+                                "the peer closed the connection during the handshake");
             return false;
         }
     }
@@ -176,7 +180,8 @@ static void time_is_up(struct apn_uring_link *link, uint64_t now_ns)
         next_address(link, -ETIMEDOUT, now_ns);
         return;
     }
-    apn_uring_link_fail(link, -ETIMEDOUT, "handshake with %s: no answer within %u ms", text, limit_ms);
+    apn_uring_link_fail(link, -ETIMEDOUT, "handshake with %s: no answer within %u ms", text,
+                        limit_ms);
 }
 
 void apn_uring_connect_step(struct apn_uring_link *link, uint64_t now_ns)
@@ -193,7 +198,8 @@ void apn_uring_connect_step(struct apn_uring_link *link, uint64_t now_ns)
         shake_on(link);
         return;
     }
-    if (now_ns >= (link->stage == APN_URING_CONNECTING ? link->address_deadline_ns : link->deadline_ns)) {
+    if (now_ns >=
+        (link->stage == APN_URING_CONNECTING ? link->address_deadline_ns : link->deadline_ns)) {
         time_is_up(link, now_ns);
     }
 }

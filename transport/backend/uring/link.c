@@ -42,7 +42,9 @@ static void become_up(struct apn_uring_link *link)
     }
 }
 
-struct apn_uring_link *apn_uring_link_new(struct apn_uring_backend *be, const struct apn_hello *hello, int fd, struct apn_error *err)
+struct apn_uring_link *apn_uring_link_new(struct apn_uring_backend *be,
+                                          const struct apn_hello *hello, int fd,
+                                          struct apn_error *err)
 {
     struct apn_uring_link *link = calloc(1, sizeof(*link));
 
@@ -56,7 +58,8 @@ struct apn_uring_link *apn_uring_link_new(struct apn_uring_backend *be, const st
     link->low_water = 1;
     link->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (link->wake_fd < 0) {
-        apn_error_set(err, -errno, APN_SCOPE_LANE, "uring: lane %u: eventfd: %s", hello->lane, strerror(errno));
+        apn_error_set(err, -errno, APN_SCOPE_LANE, "uring: lane %u: eventfd: %s", hello->lane,
+                      strerror(errno));
         goto fail;
     }
     if (apn_uring_receiver_init(&link->rx, &be->config.sink) || apn_uring_sender_init(&link->tx)) {
@@ -168,10 +171,12 @@ static void advance(struct apn_uring_link *link, uint64_t deadline_ns)
     apn_uring_ring_enter(link, deadline_ns ? earlier(link, deadline_ns) : 0);
 }
 
-int apn_uring_link_poll(struct apn_link *base, struct apn_event *events, unsigned max, int64_t timeout_ns)
+int apn_uring_link_poll(struct apn_link *base, struct apn_event *events, unsigned max,
+                        int64_t timeout_ns)
 {
     struct apn_uring_link *link = (struct apn_uring_link *)base;
-    uint64_t wait_ns = timeout_ns < 0 || (uint64_t)timeout_ns > WAIT_MAX_NS ? WAIT_MAX_NS : (uint64_t)timeout_ns;
+    uint64_t wait_ns =
+        timeout_ns < 0 || (uint64_t)timeout_ns > WAIT_MAX_NS ? WAIT_MAX_NS : (uint64_t)timeout_ns;
     uint64_t deadline_ns = wait_ns ? now(link) + wait_ns : 0;
     bool entered = false;
     unsigned n;
@@ -215,14 +220,16 @@ void apn_uring_link_wake(struct apn_link *base)
     struct apn_uring_link *link = (struct apn_uring_link *)base;
     const uint64_t one = 1;
 
-    if (!atomic_exchange(&link->wake_pending, true) && write(link->wake_fd, &one, sizeof(one)) < 0) {
+    if (!atomic_exchange(&link->wake_pending, true) &&
+        write(link->wake_fd, &one, sizeof(one)) < 0) {
         /* full means that a wake is pending already */
     }
 }
 
 /* ---- closing -------------------------------------------------------------- */
 
-/* Everything posted has left: let it arrive (FIN). Anything else ends at once (RST), so that nothing is read or lands later. */
+/* Everything posted has left: let it arrive (FIN). Anything else ends at once (RST), so that
+ * nothing is read or lands later. */
 static void end_connection(struct apn_uring_link *link)
 {
     if (link->has_ring && link->stage == APN_URING_UP && !link->error.code) {

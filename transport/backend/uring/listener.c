@@ -2,33 +2,35 @@
 /* listener.c - the port: one thread that accepts, shakes hands and hands over links
  *
  * Theory of operation
- *   Strangers are expected. At most GUESTS_MAX connections may be in their handshake; each has the handshake timeout to
- *   finish it. When all places are taken, the oldest guest that has had GUEST_GRACE_NS gives way to a new one, so that a
- *   crowd that says nothing cannot keep the real peer out. A guest costs a descriptor and a kilobyte; nothing of the
- *   session is touched before it has proved itself.
+ *   Strangers are expected. At most GUESTS_MAX connections may be in their handshake; each has the
+ * handshake timeout to finish it. When all places are taken, the oldest guest that has had
+ * GUEST_GRACE_NS gives way to a new one, so that a crowd that says nothing cannot keep the real
+ * peer out. A guest costs a descriptor and a kilobyte; nothing of the session is touched before it
+ * has proved itself.
  *
  * Owner: the backend.   Thread: its own; stop() from the thread that frees the backend.
  * Time: config->clock.   Units: ns, ms. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <netinet/in.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backend/uring/link.h"
 #include "support/clock.h"
 
 #define GUESTS_MAX     16u
-#define SOCKETS_MAX    8u   /* addresses that one name may listen on */
+#define SOCKETS_MAX    8u /* addresses that one name may listen on */
 #define BACKLOG        64
 #define GUEST_GRACE_NS (500 * APN_NS_PER_MS)
-#define PAUSE_NS       (100 * APN_NS_PER_MS) /* after accept() failed for lack of descriptors or memory */
+#define PAUSE_NS       (100 * APN_NS_PER_MS) /* after accept() failed for lack of descriptors or memory \
+                                              */
 
 struct guest {
     int fd; /* -1: place is free */
@@ -42,7 +44,7 @@ struct apn_uring_listener {
     struct apn_acceptor acceptor;
     int sockets[SOCKETS_MAX];
     unsigned socket_count;
-    int stop_fd;             /* ends a wait */
+    int stop_fd; /* ends a wait */
     atomic_bool stopping;
     pthread_t thread;
     uint64_t paused_until_ns;
@@ -145,7 +147,9 @@ static void guest_serve(struct apn_uring_listener *l, struct guest *guest)
     do {
         moved = guest_move(guest);
         if (moved < 0) {
-            guest_dismiss(l, guest, guest->hs.error.code ? guest->hs.error.text : "left before the handshake was complete");
+            guest_dismiss(l, guest,
+                          guest->hs.error.code ? guest->hs.error.text
+                                               : "left before the handshake was complete");
             return;
         }
         if (guest->hs.step == APN_HS_STEP_DECIDE) {
@@ -155,7 +159,8 @@ static void guest_serve(struct apn_uring_listener *l, struct guest *guest)
             guest_attach(l, guest);
             return;
         }
-        if (apn_handshake_output(&guest->hs, &output) == 0 && guest->hs.step == APN_HS_STEP_FAILED) {
+        if (apn_handshake_output(&guest->hs, &output) == 0 &&
+            guest->hs.step == APN_HS_STEP_FAILED) {
             guest_dismiss(l, guest, guest->hs.error.text);
             return;
         }
@@ -169,7 +174,8 @@ static void guests_expire(struct apn_uring_listener *l)
 
     for (unsigned i = 0; i < GUESTS_MAX; i++) {
         if (l->guests[i].fd >= 0 && now_ns - l->guests[i].since_ns >= limit_ns) {
-            snprintf(why, sizeof(why), "no handshake within %u ms", l->be->config.handshake_timeout_ms);
+            snprintf(why, sizeof(why), "no handshake within %u ms",
+                     l->be->config.handshake_timeout_ms);
             guest_dismiss(l, &l->guests[i], why);
         }
     }
@@ -196,12 +202,14 @@ static struct guest *find_place(struct apn_uring_listener *l, uint64_t now_ns, b
         return NULL;
     }
     if (evict) {
-        guest_dismiss(l, oldest, "gave way to a newer connection (16 handshakes at once are the limit)");
+        guest_dismiss(l, oldest,
+                      "gave way to a newer connection (16 handshakes at once are the limit)");
     }
     return oldest;
 }
 
-static void welcome_guest(struct apn_uring_listener *l, int fd, const struct sockaddr_storage *address, socklen_t bytes)
+static void welcome_guest(struct apn_uring_listener *l, int fd,
+                          const struct sockaddr_storage *address, socklen_t bytes)
 {
     struct guest *guest = find_place(l, now(l), true);
     uint8_t nonce[32];
@@ -238,7 +246,8 @@ static void accept_some(struct apn_uring_listener *l, int socket)
 
 /* ---- the thread ------------------------------------------------------------ */
 
-static unsigned fill(struct apn_uring_listener *l, struct pollfd *fds, uint64_t now_ns, int *wait_ms)
+static unsigned fill(struct apn_uring_listener *l, struct pollfd *fds, uint64_t now_ns,
+                     int *wait_ms)
 {
     uint64_t limit_ns = l->be->config.handshake_timeout_ms * APN_NS_PER_MS, wake_ns = UINT64_MAX;
     bool paused = now_ns < l->paused_until_ns, place = find_place(l, now_ns, false) != NULL;
@@ -255,14 +264,18 @@ static unsigned fill(struct apn_uring_listener *l, struct pollfd *fds, uint64_t 
         const struct guest *guest = &l->guests[i];
         const uint8_t *output;
 
-        fds[n++] = (struct pollfd){.fd = guest->fd, .events = apn_handshake_output(&guest->hs, &output) ? POLLOUT : POLLIN};
+        fds[n++] =
+            (struct pollfd){.fd = guest->fd,
+                            .events = apn_handshake_output(&guest->hs, &output) ? POLLOUT : POLLIN};
         if (guest->fd >= 0) {
             uint64_t due_ns = guest->since_ns + (place ? limit_ns : GUEST_GRACE_NS);
 
             wake_ns = due_ns < wake_ns ? due_ns : wake_ns;
         }
     }
-    *wait_ms = wake_ns == UINT64_MAX ? -1 : wake_ns <= now_ns ? 0 : (int)((wake_ns - now_ns) / APN_NS_PER_MS) + 1;
+    *wait_ms = wake_ns == UINT64_MAX ? -1
+               : wake_ns <= now_ns   ? 0
+                                     : (int)((wake_ns - now_ns) / APN_NS_PER_MS) + 1;
     return n;
 }
 
@@ -281,7 +294,8 @@ static void *accept_thread(void *opaque)
             nanosleep(&pause, NULL);
             continue;
         }
-        for (unsigned i = 0; i < GUESTS_MAX; i++) { /* before expiry: authorise() of another guest may have taken long */
+        for (unsigned i = 0; i < GUESTS_MAX;
+             i++) { /* before expiry: authorise() of another guest may have taken long */
             if (l->guests[i].fd >= 0 && fds[1 + l->socket_count + i].revents) {
                 guest_serve(l, &l->guests[i]);
             }
@@ -331,7 +345,8 @@ static int listen_on(struct apn_uring_backend *be, const struct addrinfo *a)
     }
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (a->ai_family == AF_INET6) {
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)); /* IPv4 has a socket of its own */
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on,
+                   sizeof(on)); /* IPv4 has a socket of its own */
     }
     apn_uring_socket_buffers(fd, be->config.window_hint_bytes, note, sizeof(note));
     apn_uring_backend_note(be, note);
@@ -343,12 +358,14 @@ static int listen_on(struct apn_uring_backend *be, const struct addrinfo *a)
     return fd;
 }
 
-/* Every address that works. A family that the machine does not have is no error as long as another one works. */
+/* Every address that works. A family that the machine does not have is no error as long as another
+ * one works. */
 static int open_sockets(struct apn_uring_listener *l, uint16_t *port, struct apn_error *err)
 {
     char text[APN_URING_ADDRESS_TEXT] = "";
     struct addrinfo *list;
-    int ret = apn_uring_resolve(l->be->config.host, l->be->config.port, true, &list, err), failed = -EADDRNOTAVAIL;
+    int ret = apn_uring_resolve(l->be->config.host, l->be->config.port, true, &list, err),
+        failed = -EADDRNOTAVAIL;
 
     if (ret) {
         return ret;
@@ -356,7 +373,8 @@ static int open_sockets(struct apn_uring_listener *l, uint16_t *port, struct apn
     *port = 0;
     for (const struct addrinfo *a = list; a && l->socket_count < SOCKETS_MAX; a = a->ai_next) {
         if (*port) {
-            set_port(a->ai_addr, *port); /* "0": all families share the port that the first one was given */
+            set_port(a->ai_addr,
+                     *port); /* "0": all families share the port that the first one was given */
         }
         ret = listen_on(l->be, a);
         if (ret >= 0) {
@@ -369,12 +387,14 @@ static int open_sockets(struct apn_uring_listener *l, uint16_t *port, struct apn
     }
     freeaddrinfo(list);
     if (l->socket_count == 0 || failed == -EADDRINUSE) {
-        return apn_error_set(err, failed, APN_SCOPE_SESSION, "uring: listen on %s: %s", *text ? text : l->be->config.host, strerror(-failed));
+        return apn_error_set(err, failed, APN_SCOPE_SESSION, "uring: listen on %s: %s",
+                             *text ? text : l->be->config.host, strerror(-failed));
     }
     return 0;
 }
 
-int apn_uring_listener_start(struct apn_uring_backend *be, const struct apn_acceptor *acceptor, uint16_t *port, struct apn_error *err)
+int apn_uring_listener_start(struct apn_uring_backend *be, const struct apn_acceptor *acceptor,
+                             uint16_t *port, struct apn_error *err)
 {
     struct apn_uring_listener *l = calloc(1, sizeof(*l));
     uint16_t bound = 0;
@@ -389,8 +409,9 @@ int apn_uring_listener_start(struct apn_uring_backend *be, const struct apn_acce
         l->guests[i].fd = -1;
     }
     l->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    ret = l->stop_fd < 0 ? apn_error_set(err, -errno, APN_SCOPE_SESSION, "uring: eventfd: %s", strerror(errno))
-                         : open_sockets(l, &bound, err);
+    ret = l->stop_fd < 0
+              ? apn_error_set(err, -errno, APN_SCOPE_SESSION, "uring: eventfd: %s", strerror(errno))
+              : open_sockets(l, &bound, err);
     if (ret) {
         goto fail;
     }

@@ -26,7 +26,8 @@ static enum apn_uring_verdict end(struct apn_uring_probe *probe, bool zerocopy)
     return zerocopy ? APN_URING_VERDICT_ZEROCOPY : APN_URING_VERDICT_COPY;
 }
 
-enum apn_uring_verdict apn_uring_probe_sent(struct apn_uring_probe *probe, uint64_t bytes, uint64_t cpu_ns)
+enum apn_uring_verdict apn_uring_probe_sent(struct apn_uring_probe *probe, uint64_t bytes,
+                                            uint64_t cpu_ns)
 {
     if (!probe->running) {
         return APN_URING_VERDICT_OPEN;
@@ -35,7 +36,8 @@ enum apn_uring_verdict apn_uring_probe_sent(struct apn_uring_probe *probe, uint6
         return end(probe, false);
     }
     probe->phase_bytes += bytes;
-    if (probe->phase_bytes < (probe->phase ? APN_URING_PROBE_PHASE_BYTES : APN_URING_PROBE_WARMUP_BYTES)) {
+    if (probe->phase_bytes <
+        (probe->phase ? APN_URING_PROBE_PHASE_BYTES : APN_URING_PROBE_WARMUP_BYTES)) {
         return APN_URING_VERDICT_OPEN;
     }
     if (probe->phase) {

@@ -10,7 +10,9 @@
 
 #include "wire/codec.h"
 
-static_assert(APN_URING_STAGING_BYTES >= APN_WIRE_HEADER_BYTES + APN_CONTROL_MAX + APN_URING_WITHOUT, "staging");
+static_assert(APN_URING_STAGING_BYTES >=
+                  APN_WIRE_HEADER_BYTES + APN_CONTROL_MAX + APN_URING_WITHOUT,
+              "staging");
 static_assert(APN_CONTROL_MAX >= APN_STREAM_CHUNK_MAX, "stream chunks are staged too");
 
 int apn_uring_receiver_init(struct apn_uring_receiver *rx, const struct apn_sink *sink)
@@ -27,14 +29,18 @@ void apn_uring_receiver_done(struct apn_uring_receiver *rx)
 }
 
 /* where an extent goes, and the part of its payload that is staged already */
-static int begin_extent(struct apn_uring_receiver *rx, const struct apn_msg *msg, struct apn_error *err)
+static int begin_extent(struct apn_uring_receiver *rx, const struct apn_msg *msg,
+                        struct apn_error *err)
 {
-    uint8_t *guest = rx->sink->resolve ? rx->sink->resolve(rx->sink->opaque, msg->region, msg->offset, msg->span) : NULL;
+    uint8_t *guest = rx->sink->resolve
+                         ? rx->sink->resolve(rx->sink->opaque, msg->region, msg->offset, msg->span)
+                         : NULL;
     size_t staged = rx->fill - rx->head;
 
     if (!guest) {
         return apn_error_set(err, -EPROTO, APN_SCOPE_LANE,
-                             "extent of region %u, offset %" PRIu64 ", %" PRIu32 " bytes: not memory that the peer may write",
+                             "extent of region %u, offset %" PRIu64 ", %" PRIu32
+                             " bytes: not memory that the peer may write",
                              msg->region, msg->offset, msg->span);
     }
     staged = staged < msg->bytes ? staged : msg->bytes;
@@ -59,7 +65,8 @@ static int take_extent(struct apn_uring_receiver *rx, struct apn_msg *msg)
     return 1;
 }
 
-int apn_uring_receiver_next(struct apn_uring_receiver *rx, struct apn_msg *msg, struct apn_error *err)
+int apn_uring_receiver_next(struct apn_uring_receiver *rx, struct apn_msg *msg,
+                            struct apn_error *err)
 {
     size_t arrived = rx->fill - rx->head;
     int ret;

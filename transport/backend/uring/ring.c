@@ -12,11 +12,13 @@
 #include "backend/uring/link.h"
 #include "support/clock.h"
 
-#define CLOSE_WAIT_NS (2 * APN_NS_PER_S) /* for the kernel to let go of a reset connection; it takes microseconds */
+#define CLOSE_WAIT_NS                                                                              \
+    (2 * APN_NS_PER_S) /* for the kernel to let go of a reset connection; it takes microseconds */
+#define BUSY_PAUSE_NS        1000000
 #define ZEROCOPY_LEAST_BYTES (32u << 10) /* below it pinning costs more than copying */
 
-#define LOW_WATER_BYTES      (256u << 10)
-#define LOW_WATER_LEAST      (32 << 10)  /* below it: wake for anything */
+#define LOW_WATER_BYTES (256u << 10)
+#define LOW_WATER_LEAST (32 << 10) /* below it: wake for anything */
 
 /* newer than liburing 2.3, values of the kernel's interface */
 #ifndef IORING_SEND_ZC_REPORT_USAGE
@@ -39,7 +41,8 @@ static uint64_t thread_cpu_ns(void)
     return (uint64_t)ts.tv_sec * APN_NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
-/* There is always room: at most one entry per tag is prepared between two entries into the kernel. */
+/* There is always room: at most one entry per tag is prepared between two entries into the kernel.
+ */
 static struct io_uring_sqe *prepare(struct apn_uring_link *link)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&link->ring);
@@ -59,11 +62,13 @@ static void watch_wake(struct apn_uring_link *link)
 
 int apn_uring_ring_open(struct apn_uring_link *link)
 {
-    struct io_uring_params params = {.flags = IORING_SETUP_CQSIZE | IORING_SETUP_COOP_TASKRUN, .cq_entries = APN_URING_COMPLETIONS};
+    struct io_uring_params params = {.flags = IORING_SETUP_CQSIZE | IORING_SETUP_COOP_TASKRUN,
+                                     .cq_entries = APN_URING_COMPLETIONS};
     int ret = io_uring_queue_init_params(APN_URING_RING_ENTRIES, &link->ring, &params);
 
     if (ret == -EINVAL) { /* before Linux 5.19 */
-        params = (struct io_uring_params){.flags = IORING_SETUP_CQSIZE, .cq_entries = APN_URING_COMPLETIONS};
+        params = (struct io_uring_params){.flags = IORING_SETUP_CQSIZE,
+                                          .cq_entries = APN_URING_COMPLETIONS};
         ret = io_uring_queue_init_params(APN_URING_RING_ENTRIES, &link->ring, &params);
     }
     if (ret) {
@@ -80,16 +85,18 @@ void apn_uring_ring_watch(struct apn_uring_link *link, unsigned events)
     struct io_uring_sqe *sqe = prepare(link);
 
     io_uring_prep_poll_add(sqe, link->fd, events);
-    io_uring_sqe_set_data64(sqe, APN_URING_TAG_READY | (uint64_t)link->sockets << APN_URING_TAG_BITS);
+    io_uring_sqe_set_data64(sqe,
+                            APN_URING_TAG_READY | (uint64_t)link->sockets << APN_URING_TAG_BITS);
 }
 
 /* ---- what goes in --------------------------------------------------------- */
 
-/* Sleep until the extent is complete, instead of once per segment: waking costs more than copying. Never for more
- * than is still due, so that it cannot wait for bytes that nobody has promised. */
+/* Sleep until the extent is complete, instead of once per segment: waking costs more than copying.
+ * Never for more than is still due, so that it cannot wait for bytes that nobody has promised. */
 static void set_low_water(struct apn_uring_link *link)
 {
-    int wish = link->rx.rest_bytes < LOW_WATER_BYTES ? (int)link->rx.rest_bytes : (int)LOW_WATER_BYTES;
+    int wish =
+        link->rx.rest_bytes < LOW_WATER_BYTES ? (int)link->rx.rest_bytes : (int)LOW_WATER_BYTES;
 
     wish = wish < LOW_WATER_LEAST ? 1 : wish;
     if (wish >= link->low_water && wish <= 2 * link->low_water) {
@@ -111,7 +118,8 @@ static void feed_receive(struct apn_uring_link *link)
     };
     io_uring_prep_recvmsg(sqe, link->fd, &link->receive_message, 0);
     if (link->low_water > 1) {
-        sqe->ioprio |= IORING_RECVSEND_POLL_FIRST; /* else it would take the little that is there already */
+        sqe->ioprio |=
+            IORING_RECVSEND_POLL_FIRST; /* else it would take the little that is there already */
     }
     io_uring_sqe_set_data64(sqe, APN_URING_TAG_RECEIVE);
     link->receiving = true;
@@ -125,7 +133,8 @@ static bool send_zerocopy(const struct apn_uring_link *link)
     if (link->tx.unsent_bytes < ZEROCOPY_LEAST_BYTES) {
         return false;
     }
-    return mode == APN_URING_MODE_ZEROCOPY || (mode == APN_URING_MODE_AUTO && apn_uring_probe_zerocopy(&link->probe));
+    return mode == APN_URING_MODE_ZEROCOPY ||
+           (mode == APN_URING_MODE_AUTO && apn_uring_probe_zerocopy(&link->probe));
 }
 
 static void feed_batch(struct apn_uring_link *link, unsigned batch)
@@ -175,7 +184,8 @@ static void decide(struct apn_uring_link *link, size_t bytes)
     struct apn_uring_backend *be = apn_uring_link_backend(link);
     int open = APN_URING_MODE_AUTO;
 
-    if (!link->probe.running || atomic_load_explicit(&be->mode, memory_order_relaxed) != APN_URING_MODE_AUTO) {
+    if (!link->probe.running ||
+        atomic_load_explicit(&be->mode, memory_order_relaxed) != APN_URING_MODE_AUTO) {
         return;
     }
     switch (apn_uring_probe_sent(&link->probe, bytes, thread_cpu_ns())) {
@@ -195,13 +205,15 @@ static void notified(struct apn_uring_link *link, unsigned batch, uint32_t usage
     struct apn_uring_backend *be = apn_uring_link_backend(link);
     bool copied = usage & IORING_NOTIF_USAGE_ZC_COPIED;
 
-    atomic_fetch_add_explicit(copied ? &be->copied_bytes : &be->zerocopy_bytes, link->tx.batch[batch].bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(copied ? &be->copied_bytes : &be->zerocopy_bytes,
+                              link->tx.batch[batch].bytes, memory_order_relaxed);
     apn_uring_probe_report(&link->probe, copied);
     link->notifications--;
     apn_uring_sender_notified(&link->tx, batch);
 }
 
-/* The kernel charges zero-copy sends in flight to RLIMIT_MEMLOCK (not with CAP_IPC_LOCK). Beyond it copying is the way. */
+/* The kernel charges zero-copy sends in flight to RLIMIT_MEMLOCK (not with CAP_IPC_LOCK). Beyond it
+ * copying is the way. */
 static void give_up_zerocopy(struct apn_uring_link *link)
 {
     struct apn_uring_backend *be = apn_uring_link_backend(link);
@@ -209,7 +221,9 @@ static void give_up_zerocopy(struct apn_uring_link *link)
     char note[APN_ERROR_TEXT_MAX];
 
     getrlimit(RLIMIT_MEMLOCK, &limit);
-    snprintf(note, sizeof(note), "zero-copy: what is in flight exceeds RLIMIT_MEMLOCK (%llu KiB for this user), so payload is copied",
+    snprintf(note, sizeof(note),
+             "zero-copy: what is in flight exceeds RLIMIT_MEMLOCK (%llu KiB for this user), so "
+             "payload is copied",
              (unsigned long long)limit.rlim_cur >> 10);
     apn_uring_backend_note(be, note);
     atomic_store(&be->mode, APN_URING_MODE_COPY);
@@ -285,13 +299,17 @@ void apn_uring_ring_enter(struct apn_uring_link *link, uint64_t deadline_ns)
     }
     if (deadline_ns > now_ns) {
         uint64_t wait_ns = deadline_ns - now_ns;
-        struct __kernel_timespec ts = {(long long)(wait_ns / APN_NS_PER_S), (long long)(wait_ns % APN_NS_PER_S)};
+        struct __kernel_timespec ts = {(long long)(wait_ns / APN_NS_PER_S),
+                                       (long long)(wait_ns % APN_NS_PER_S)};
 
         ret = io_uring_submit_and_wait_timeout(&link->ring, &cqe, 1, &ts, NULL);
     } else {
         ret = io_uring_submit_and_get_events(&link->ring);
     }
-    if (ret < 0 && ret != -ETIME && ret != -EINTR && ret != -EAGAIN && ret != -EBUSY) {
+    if (ret == -EAGAIN ||
+        ret == -EBUSY) { /* the kernel is short of memory, or of completions: not to be pressed */
+        nanosleep(&(struct timespec){.tv_nsec = BUSY_PAUSE_NS}, NULL);
+    } else if (ret < 0 && ret != -ETIME && ret != -EINTR) {
         apn_uring_link_fail(link, ret, "io_uring_enter: %s", strerror(-ret));
         return;
     }
@@ -312,7 +330,8 @@ void apn_uring_ring_close(struct apn_uring_link *link)
     if (!link->has_ring) {
         return;
     }
-    while ((link->receiving || link->tx.sending || link->notifications) && now(link) < deadline_ns) {
+    while ((link->receiving || link->tx.sending || link->notifications) &&
+           now(link) < deadline_ns) {
         apn_uring_ring_enter(link, deadline_ns);
     }
     io_uring_queue_exit(&link->ring);

@@ -44,7 +44,8 @@ int apn_uring_sender_post(struct apn_uring_sender *tx, const struct apn_msg *msg
     return 0;
 }
 
-/* one entry for a header, or the entry before made longer when the headers follow each other in memory */
+/* one entry for a header, or the entry before made longer when the headers follow each other in
+ * memory */
 static unsigned add_header(struct apn_uring_sender *tx, unsigned n, unsigned slot)
 {
     if (n && (uint8_t *)tx->iov[n - 1].iov_base + tx->iov[n - 1].iov_len == tx->headers[slot]) {
@@ -69,7 +70,8 @@ int apn_uring_sender_gather(struct apn_uring_sender *tx)
 
         n = add_header(tx, n, SLOT(slot));
         if (payload_bytes) {
-            tx->iov[n++] = (struct iovec){(void *)(uintptr_t)tx->payload[SLOT(slot)], payload_bytes};
+            tx->iov[n++] =
+                (struct iovec){(void *)(uintptr_t)tx->payload[SLOT(slot)], payload_bytes};
         }
         bytes += APN_WIRE_HEADER_BYTES + payload_bytes;
         slot++;

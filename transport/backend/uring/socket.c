@@ -11,9 +11,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* The engine's window already keeps the queue short, so what is wanted of TCP is to fill it, at little cost. Measured at
- * 2.5 Gb/s and 6 ms with that window (docs/performance-uring.md): bbr, with its own pacing timers, costs the sender half as
- * much CPU again and several streams starve each other; reno is like cubic but comes back from a loss later. */
+/* The engine's window already keeps the queue short, so what is wanted of TCP is to fill it, at
+ * little cost. Measured at 2.5 Gb/s and 6 ms with that window (docs/performance-uring.md): bbr,
+ * with its own pacing timers, costs the sender half as much CPU again and several streams starve
+ * each other; reno is like cubic but comes back from a loss later. */
 #define CONGESTION_CONTROL "cubic"
 
 static int check_port(const char *port, struct apn_error *err)
@@ -22,18 +23,22 @@ static int check_port(const char *port, struct apn_error *err)
     unsigned long value;
 
     if (!port || !*port || strspn(port, "0123456789") != strlen(port) || strlen(port) > 5) {
-        return apn_error_set(err, -EINVAL, APN_SCOPE_SESSION, "port \"%s\": must be a number 0..65535", port ? port : "");
+        return apn_error_set(err, -EINVAL, APN_SCOPE_SESSION,
+                             "port \"%s\": must be a number 0..65535", port ? port : "");
     }
     value = strtoul(port, &end, 10);
     if (value > 65535) {
-        return apn_error_set(err, -EINVAL, APN_SCOPE_SESSION, "port %lu: must be 65535 at most", value);
+        return apn_error_set(err, -EINVAL, APN_SCOPE_SESSION, "port %lu: must be 65535 at most",
+                             value);
     }
     return 0;
 }
 
-int apn_uring_resolve(const char *host, const char *port, bool passive, struct addrinfo **out, struct apn_error *err)
+int apn_uring_resolve(const char *host, const char *port, bool passive, struct addrinfo **out,
+                      struct apn_error *err)
 {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     int ret = check_port(port, err);
 
     if (ret) {
@@ -43,7 +48,8 @@ int apn_uring_resolve(const char *host, const char *port, bool passive, struct a
         host = NULL;
     }
     if (!host && !passive) {
-        return apn_error_set(err, -EINVAL, APN_SCOPE_SESSION, "host: empty, must be a name or an address");
+        return apn_error_set(err, -EINVAL, APN_SCOPE_SESSION,
+                             "host: empty, must be a name or an address");
     }
     hints.ai_flags |= passive ? AI_PASSIVE : 0;
     ret = getaddrinfo(host, port, &hints, out);
@@ -55,14 +61,17 @@ int apn_uring_resolve(const char *host, const char *port, bool passive, struct a
                          : ret == EAI_AGAIN  ? -EAGAIN
                          : ret == EAI_SYSTEM ? -errno
                                              : -ENOENT,
-                         APN_SCOPE_SESSION, "host \"%s\": %s", host ? host : "(any)", gai_strerror(ret));
+                         APN_SCOPE_SESSION, "host \"%s\": %s", host ? host : "(any)",
+                         gai_strerror(ret));
 }
 
-void apn_uring_address_text(const struct sockaddr *address, socklen_t bytes, char text[APN_URING_ADDRESS_TEXT])
+void apn_uring_address_text(const struct sockaddr *address, socklen_t bytes,
+                            char text[APN_URING_ADDRESS_TEXT])
 {
     char host[64], port[8];
 
-    if (getnameinfo(address, bytes, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV)) {
+    if (getnameinfo(address, bytes, host, sizeof(host), port, sizeof(port),
+                    NI_NUMERICHOST | NI_NUMERICSERV)) {
         snprintf(text, APN_URING_ADDRESS_TEXT, "(unknown address)");
         return;
     }
@@ -83,8 +92,9 @@ static uint64_t read_sysctl(const char *path, unsigned field)
     return n > (int)field ? value[field] : 0;
 }
 
-/* One direction. The kernel doubles what is asked for (bookkeeping), so bytes in flight are about half of what it says.
- * Without the right to exceed the ceiling, leave the kernel's own tuning on when that goes higher. */
+/* One direction. The kernel doubles what is asked for (bookkeeping), so bytes in flight are about
+ * half of what it says. Without the right to exceed the ceiling, leave the kernel's own tuning on
+ * when that goes higher. */
 static uint64_t set_buffer(int fd, int option, uint64_t bytes)
 {
     const bool send = option == SO_SNDBUF;
@@ -92,12 +102,15 @@ static uint64_t set_buffer(int fd, int option, uint64_t bytes)
     socklen_t length = sizeof(granted);
     uint64_t automatic;
 
-    if (setsockopt(fd, SOL_SOCKET, send ? SO_SNDBUFFORCE : SO_RCVBUFFORCE, &wish, sizeof(wish)) == 0) {
+    if (setsockopt(fd, SOL_SOCKET, send ? SO_SNDBUFFORCE : SO_RCVBUFFORCE, &wish, sizeof(wish)) ==
+        0) {
         return bytes;
     }
-    automatic = read_sysctl(send ? "/proc/sys/net/ipv4/tcp_wmem" : "/proc/sys/net/ipv4/tcp_rmem", 2) / 2;
+    automatic =
+        read_sysctl(send ? "/proc/sys/net/ipv4/tcp_wmem" : "/proc/sys/net/ipv4/tcp_rmem", 2) / 2;
     if (automatic >= bytes ||
-        automatic >= read_sysctl(send ? "/proc/sys/net/core/wmem_max" : "/proc/sys/net/core/rmem_max", 0)) {
+        automatic >=
+            read_sysctl(send ? "/proc/sys/net/core/wmem_max" : "/proc/sys/net/core/rmem_max", 0)) {
         return automatic;
     }
     setsockopt(fd, SOL_SOCKET, option, &wish, sizeof(wish));
@@ -132,7 +145,8 @@ void apn_uring_socket_tune(int fd, uint32_t silence_ms)
     const unsigned int silence = silence_ms;
     const char *control = CONGESTION_CONTROL;
 
-    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, control, (socklen_t)strlen(control)); /* else the system's choice stays */
+    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, control,
+               (socklen_t)strlen(control)); /* else the system's choice stays */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
@@ -149,5 +163,6 @@ void apn_uring_socket_reset(int fd)
     struct sockaddr unspec = {.sa_family = AF_UNSPEC};
 
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
-    connect(fd, &unspec, sizeof(unspec)); /* TCP: abort now, even though requests in the ring hold the file */
+    connect(fd, &unspec,
+            sizeof(unspec)); /* TCP: abort now, even though requests in the ring hold the file */
 }

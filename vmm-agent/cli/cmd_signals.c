@@ -100,6 +100,40 @@ static int run_parse(struct agent_context *context)
     return code;
 }
 
+/* Do all series carry the same doubts on the same number of points? Then one line is enough. */
+static bool all_alike(const struct agent_batch *batch)
+{
+    struct signals_tally first = signals_tally(&batch->series[0]);
+
+    for (size_t at = 1; at < batch->count; at++) {
+        struct signals_tally tally = signals_tally(&batch->series[at]);
+        if (tally.points != first.points || tally.usable != first.usable ||
+            tally.flags != first.flags) {
+            return false;
+        }
+    }
+    return batch->count > 1;
+}
+
+static void print_doubts(FILE *out, const struct agent_batch *batch)
+{
+    struct signals_tally first = signals_tally(&batch->series[0]);
+    char quality[160];
+
+    if (all_alike(batch) && first.usable < first.points) {
+        fprintf(out, "  every one of %zu series: %zu of %zu points usable, %s\n", batch->count,
+                first.usable, first.points,
+                agent_quality_format(first.flags, quality, sizeof(quality)));
+        return;
+    }
+    for (size_t at = 0; at < batch->count; at++) {
+        struct signals_tally tally = signals_tally(&batch->series[at]);
+        if (tally.usable < tally.points) {
+            signals_print_series(out, &batch->series[at]);
+        }
+    }
+}
+
 /* One checked file. Return: AGENT_EXIT_OK, _NO (doubts) or _INPUT (cannot be read). */
 static int check_file(struct agent_context *context, const char *path, json_t *files)
 {
@@ -120,11 +154,9 @@ static int check_file(struct agent_context *context, const char *path, json_t *f
         struct signals_tally tally = signals_tally(&batch.series[at]);
         points += tally.points;
         usable += tally.usable;
-        if (!context->json && tally.usable < tally.points) {
-            signals_print_series(context->out, &batch.series[at]);
-        }
     }
     if (!context->json) {
+        print_doubts(context->out, &batch);
         fprintf(context->out, "%s: %s, %zu of %zu points usable\n", path, batch.format, usable,
                 points);
     }

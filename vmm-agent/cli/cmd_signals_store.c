@@ -9,6 +9,7 @@
 #include "cli/signals.h"
 #include "grid/adapter.h"
 #include "support/slot.h"
+#include "support/text.h"
 
 int signals_open_store(struct agent_context *context, const char *path,
                        struct agent_config *config, struct agent_store **store)
@@ -105,7 +106,16 @@ static int read_query(struct agent_context *context, struct agent_query *query, 
                                   agent_context_value(context, command, "place"),
                                   AGENT_TIME_MIN_S, AGENT_TIME_MAX_S, 0};
     if (query->quantity == AGENT_QUANTITY_INVALID) {
-        return agent_error_set(error, EINVAL, "unknown quantity '%.40s'", quantity);
+        const char *names[AGENT_QUANTITY_COUNT];
+        for (int index = 1; index < AGENT_QUANTITY_COUNT; index++) {
+            names[index - 1] = agent_quantity_name((enum agent_quantity)index);
+        }
+        names[AGENT_QUANTITY_COUNT - 1] = NULL;
+        const char *near = agent_text_nearest(quantity, names);
+        return agent_error_set(error, EINVAL, "unknown quantity '%.40s'%s%s%s "
+                               "(vmm-agent-formats(7) lists them)", quantity,
+                               near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
+                               near != NULL ? "'?" : "");
     }
     if (stale != NULL) {
         char *end = NULL;

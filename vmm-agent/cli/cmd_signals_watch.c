@@ -16,14 +16,20 @@
 
 #define IDLE_MAX_S 3600
 
+/* What is known of one source, to tell once when it has gone stale. */
+struct follow {
+    struct watch *watch;
+    int64_t newest_s; /* end of the newest value it brought, 0 = none yet */
+    bool told;
+};
+
 struct watch {
     struct agent_context *context;
     struct agent_config config;
     struct agent_store *store;
     struct agent_source *sources[AGENT_CONFIG_SOURCES_MAX];
+    struct follow follows[AGENT_CONFIG_SOURCES_MAX];
     size_t count;
-    uint64_t batches;
-    uint64_t values;
     uint64_t problems;
     bool broken; /* the store failed */
 };
@@ -38,9 +44,21 @@ static void event(struct watch *watch, json_t *record)
     json_decref(record);
 }
 
+static void note_newest(struct follow *follow, const struct agent_batch *batch)
+{
+    for (size_t at = 0; at < batch->count; at++) {
+        const struct agent_series *series = &batch->series[at];
+        const struct agent_point *last = &series->points[series->count - 1];
+        int64_t end_s = last->start_s + last->length_s;
+        follow->newest_s = end_s > follow->newest_s ? end_s : follow->newest_s;
+    }
+    follow->told = false;
+}
+
 static int keep(void *opaque, const struct agent_batch *batch)
 {
-    struct watch *watch = opaque;
+    struct follow *follow = opaque;
+    struct watch *watch = follow->watch;
     struct agent_error error = {0};
     int added = agent_store_put_batch(watch->store, batch, &error);
 
@@ -50,8 +68,7 @@ static int keep(void *opaque, const struct agent_batch *batch)
         agent_context_fail(watch->context, AGENT_EXIT_SYSTEM, &error);
         return added;
     }
-    watch->batches++;
-    watch->values += (uint64_t)added;
+    note_newest(follow, batch);
     if (watch->context->json) {
         event(watch, json_pack("{s:s,s:s,s:i}", "source", batch->source, "format", batch->format,
                                "points_added", added));
@@ -65,7 +82,7 @@ static int keep(void *opaque, const struct agent_batch *batch)
 
 static void problem(void *opaque, const struct agent_error *error)
 {
-    struct watch *watch = opaque;
+    struct watch *watch = ((struct follow *)opaque)->watch;
     char text[AGENT_ERROR_TEXT_MAX + AGENT_ERROR_FILE_MAX + 32];
 
     watch->problems++;
@@ -86,6 +103,7 @@ static int open_sources(struct watch *watch, struct agent_error *error)
         if (status < 0) {
             return status;
         }
+        watch->follows[watch->count].watch = watch;
         watch->count++;
     }
     return watch->count > 0 ? 0
@@ -98,19 +116,45 @@ static int64_t now(void)
     return (int64_t)time(NULL);
 }
 
+/* Tells once when the newest value is older than the source may be. */
+static void check_stale(struct follow *follow, const struct agent_source_config *config,
+                        int64_t now_s)
+{
+    struct agent_error error = {0};
+    int64_t age_s = now_s - follow->newest_s;
+
+    if (!(config->stale_s > 0) || follow->told || (double)age_s <= config->stale_s) {
+        return;
+    }
+    follow->told = true;
+    if (follow->newest_s == 0) {
+        agent_error_set(&error, ESTALE, "source %s: has brought nothing yet", config->name);
+    } else {
+        agent_error_set(&error, ESTALE, "source %s: its newest value is %lld s old, the limit is "
+                        "%.0f s", config->name, (long long)age_s, config->stale_s);
+    }
+    problem(follow, &error);
+}
+
 /* Polls what is due or readable. Return: when to look next. */
 static int64_t poll_sources(struct watch *watch, const struct pollfd *fds)
 {
-    struct agent_sink sink = {keep, problem, watch};
     int64_t next_s = INT64_MAX;
 
     for (size_t index = 0; index < watch->count && !watch->broken; index++) {
         struct agent_source *source = watch->sources[index];
         int64_t now_s = now();
         if (agent_source_due_s(source) <= now_s || fds[index].revents != 0) {
+            struct agent_sink sink = {keep, problem, &watch->follows[index]};
             agent_source_poll(source, now_s, &sink);
         }
+        const struct agent_source_config *config = agent_source_config_of(source);
+        check_stale(&watch->follows[index], config, now_s);
         int64_t due_s = agent_source_due_s(source);
+        if (config->stale_s > 0 && !watch->follows[index].told) {
+            int64_t stale_at_s = watch->follows[index].newest_s + (int64_t)config->stale_s + 1;
+            due_s = stale_at_s < due_s ? stale_at_s : due_s;
+        }
         next_s = due_s < next_s ? due_s : next_s;
     }
     return next_s;

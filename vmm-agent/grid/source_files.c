@@ -19,7 +19,7 @@
 #include "support/file.h"
 
 #define EVENTS_SIZE 16384
-#define NAMES_MAX   4096 /* files of one directory that are remembered */
+#define NAMES_MAX   4096 /* files of one directory that are remembered as read */
 
 struct seen {
     char *path;
@@ -60,15 +60,17 @@ static struct seen *slot_of(struct file_source *files, const char *path)
             return &files->seen[index];
         }
     }
-    if (files->count == NAMES_MAX) {
-        return NULL;
+    if (files->count == NAMES_MAX) { /* forget the oldest: at worst it is read once more */
+        free(files->seen[0].path);
+        files->count--;
+        memmove(&files->seen[0], &files->seen[1], files->count * sizeof(files->seen[0]));
     }
     struct seen *slot = &files->seen[files->count];
     slot->path = strdup(path);
     if (slot->path == NULL) {
         return NULL;
     }
-    slot->size = -1;
+    *slot = (struct seen){slot->path, 0, -1, {0, 0}};
     files->count++;
     return slot;
 }
@@ -93,7 +95,7 @@ static int read_changed(struct file_source *files, const char *path, int64_t now
     struct seen *slot = slot_of(files, path);
 
     if (slot == NULL) {
-        tell(sink, ENOSPC, path, "remember more files than the limit of 4096");
+        tell(sink, ENOMEM, path, "remember the file");
         return 0;
     }
     if (stat(path, &status) < 0) {
@@ -152,11 +154,21 @@ static int read_member(struct file_source *files, const char *name, int64_t now_
     return read_changed(files, path, now_s, sink);
 }
 
+static int watch(const struct file_source *files)
+{
+    return inotify_add_watch(files->base.fd, files->base.config.location,
+                             IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF |
+                                 IN_ONLYDIR);
+}
+
 /* Everything in the directory, by name, so that the order does not depend on the file system. */
 static int scan(struct file_source *files, int64_t now_s, const struct agent_sink *sink)
 {
     struct dirent **names = NULL;
-    int count = scandir(files->base.config.location, &names, NULL, alphasort);
+    /* Again, because a directory that was removed and made anew is another one; and before the
+     * list is read, so that nothing falls between the two. */
+    bool watched = watch(files) >= 0;
+    int count = watched ? scandir(files->base.config.location, &names, NULL, alphasort) : -1;
     int given = 0;
 
     if (count < 0) {
@@ -240,10 +252,7 @@ int source_open_directory(const struct agent_source_config *config, struct agent
         return agent_error_set(error, ENOMEM, "no memory for source %s", config->name);
     }
     files->base.fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (files->base.fd < 0 ||
-        inotify_add_watch(files->base.fd, config->location,
-                          IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF |
-                              IN_ONLYDIR) < 0) {
+    if (files->base.fd < 0 || watch(files) < 0) {
         int code = errno;
         close_files(&files->base);
         return agent_error_at(error, code, (struct agent_place){config->location, 0, 0},

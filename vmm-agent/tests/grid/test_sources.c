@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -148,6 +149,29 @@ static void test_directory(void **state)
                                          .location = "/nonexistent", .poll_s = 60};
     struct agent_error error = {0};
     assert_int_equal(agent_source_open(&config, &source, &error), -ENOENT);
+}
+
+static void test_directory_made_anew(void **state)
+{
+    struct seen seen = {0};
+    struct agent_sink sink = {take_batch, take_problem, &seen};
+    char inbox[128];
+
+    (void)state;
+    snprintf(inbox, sizeof(inbox), "%s/inbox", directory);
+    assert_int_equal(mkdir(inbox, 0700), 0);
+    struct agent_source *source = open_source(AGENT_SOURCE_DIRECTORY, inbox, NULL);
+    assert_int_equal(agent_source_poll(source, FIXTURE_NOW_S, &sink), 0);
+    assert_int_equal(rmdir(inbox), 0);
+    assert_int_equal(agent_source_poll(source, FIXTURE_NOW_S, &sink), 0);
+    assert_int_equal(seen.problems, 1);
+    assert_int_equal(agent_source_due_s(source), FIXTURE_NOW_S + 60); /* by time until it is back */
+    assert_int_equal(mkdir(inbox, 0700), 0);
+    assert_int_equal(agent_source_poll(source, FIXTURE_NOW_S + 60, &sink), 0);
+    write_file("inbox/new.jsonl", 4); /* and watched again */
+    assert_int_equal(readable(source), 1);
+    assert_int_equal(agent_source_poll(source, FIXTURE_NOW_S + 61, &sink), 1);
+    agent_source_close(source);
 }
 
 /* A server that answers each connection with the next of its answers and keeps the request. */
@@ -300,8 +324,11 @@ static void test_url_source_keeps_last_good(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_file),    cmocka_unit_test(test_directory),
-        cmocka_unit_test(test_fetch),   cmocka_unit_test(test_backoff),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_directory),
+        cmocka_unit_test(test_directory_made_anew),
+        cmocka_unit_test(test_fetch),
+        cmocka_unit_test(test_backoff),
         cmocka_unit_test(test_url_source_keeps_last_good),
     };
 

@@ -3,6 +3,8 @@
 import random
 
 from fixture import check, wait_until
+from harness.migrate import PORT
+from harness.path import ADDRESS6
 from registry import case
 
 
@@ -41,12 +43,20 @@ def lanes_and_losses(lab):
     return "%d migrations, memory equal each time; %d lanes lost, %d KiB sent again" % (runs, lost, resent >> 10)
 
 
-@case("integrity: safe commit, secret, IPv6, each send mode", seconds=300)
+@case("integrity: safe commit, each send mode, small window, no prefault, IPv6", seconds=300)
 def variants(lab):
     with lab.site() as site:
         vm = site.source(lab.guest(rate=100))
         for parameters in ({"apn-commit": "safe"}, {"apn-send-mode": "copy"}, {"apn-send-mode": "zero-copy"},
                            {"apn-window": 1 << 20}, {"apn-prefault": False}):
             vm, _ = hop(site, vm, parameters, "")
-        site.self_check(vm)
-    return "5 variants"
+        dest = site.dest(vm)
+        dest.qmp.execute("migrate-incoming", uri="apn:[%s]:%d" % (ADDRESS6[dest.end], PORT))
+        vm.qmp.execute("migrate", uri="apn:[%s]:%d" % (ADDRESS6[dest.end], PORT))
+        status = site.wait(vm)
+        check(status == "completed", "over IPv6: ended as %s: %s", status, site.error_of(vm))
+        site.same_memory(vm, dest)
+        dest.qmp.execute("cont")
+        wait_until(lambda: dest.status() == "running", 10, "destination to run")
+        site.self_check(dest)
+    return "5 variants, IPv6"

@@ -41,7 +41,8 @@ package_contents() {
 boots() {
   rm -f "$test_dir/package-serial.log"
   : >"$test_dir/package-serial.log"
-  "$1" -accel tcg,thread=multi -cpu max -m 256 -nodefaults -display none -no-reboot -sandbox on \
+  "$1" -accel tcg,thread=multi -cpu max -m 256 -nodefaults -display none -no-reboot \
+    -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny \
     -device virtio-net-pci -vnc none -serial "file:$test_dir/package-serial.log" \
     -kernel "$GUEST_KERNEL" -initrd "$GUEST_INITRD" -append "console=ttyS0 quiet tsc=unstable apn.mib=16" &
   boot_pid=$!
@@ -78,6 +79,16 @@ package_install_remove() {
   fi
 }
 
+# package_takes_over - a guest that Debian's own QEMU 10.0 started goes to ours by stock tcp migration, and back
+package_takes_over() {
+  distro=$("$APN_TOP/qemu-patches/fetch-distribution") || { echo "Debian's QEMU 10.0 could not be fetched"; return 1; }
+  QEMU_STOCK=${distro#QEMU_DISTRO=} "$APN_TOP/tests/integration/run-all" "handed over" >"$test_dir/takes-over.tap" || {
+    grep '^not ok' "$test_dir/takes-over.tap" || echo "run-all failed without a result"
+    return 1
+  }
+  grep -q '^ok ' "$test_dir/takes-over.tap" || { echo "no case named 'handed over' ran"; return 1; }
+}
+
 # package_test FULL - called by test.sh after load_env
 package_test() {
   if [ -z "${QEMU_APN:-}" ]; then
@@ -98,8 +109,12 @@ package_test() {
   package_check package-boots-without-L boots "$test_dir/package/x/usr/bin/qemu-system-x86_64-apn"
   rm -rf "$test_dir/package"
   if [ -z "$1" ]; then
+    record_line "skip package-takes-over-debian-guest: needs --full"
     record_line "skip package-install-remove: needs --full"
-  elif [ "$(id -u)" -ne 0 ]; then
+    return 0
+  fi
+  package_check package-takes-over-debian-guest package_takes_over
+  if [ "$(id -u)" -ne 0 ]; then
     record_line "skip package-install-remove: needs root"
   elif installed; then
     record_line "skip package-install-remove: $PACKAGE is installed here, and a test does not remove it"

@@ -66,7 +66,7 @@ run_meson() {
 
 step_checks() {
   for script in "$APN_TOP"/run "$APN_TOP"/.ci/run "$APN_TOP"/tools/lib/*.sh "$APN_TOP"/tools/run.d/*.sh \
-    "$APN_TOP"/qemu-patches/fetch-source "$APN_TOP"/qemu-patches/build-qemu "$APN_TOP"/bench/guest/build-initrd \
+    "$APN_TOP"/qemu-patches/fetch-* "$APN_TOP"/qemu-patches/build-qemu "$APN_TOP"/bench/guest/build-initrd \
     "$APN_TOP"/bench/guest/init "$APN_TOP"/tools/checks/*; do
     name=shellcheck${script#"$APN_TOP"}
     if head -n 1 "$script" | grep -q python; then
@@ -309,6 +309,8 @@ cmd_test() {
   done
   test_dir=$APN_OUT/test
   mkdir -p "$test_dir" 2>/dev/null || die "$test_dir cannot be made; set APN_OUT to a writable directory"
+  exec 8>"$test_dir/lock"
+  flock -n 8 || die "another './run test' is writing to $test_dir; wait for it, or set APN_OUT and APN_BUILD"
   : >"$test_dir/results.tap"
   : >"$test_dir/times"
   test_start=$(now_s)

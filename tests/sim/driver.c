@@ -367,6 +367,9 @@ static bool dest_over(const struct sim *sim)
         return true;
     }
     state = apn_session_state(sim->dest);
+    if (state == APN_STATE_DONE && sim->plan->expect == SIM_MUST_COMPLETE && sim->source) {
+        return apn_session_started(sim->dest, 1) != -EINPROGRESS; /* and knows that it was heard */
+    }
     /* A listener whose source vanished before sending anything listens on: that is its end state
      * here. */
     return state == APN_STATE_FAILED || state == APN_STATE_DONE ||

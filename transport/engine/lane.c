@@ -163,6 +163,12 @@ static bool loss_is_final(struct apn_lane *lane, const struct apn_error *err)
 
 static void unbind_when_closed(struct apn_session *s);
 
+/* source: unknown hopes for the answer; done owes the destination the word that its answer has arrived */
+static bool reopens_when_over(const struct apn_session *s)
+{
+    return s->state == APN_STATE_UNKNOWN || s->state == APN_STATE_DONE;
+}
+
 void apn_lane_down(struct apn_lane *lane, const struct apn_error *err)
 {
     struct apn_session *s = lane->session;
@@ -188,7 +194,7 @@ void apn_lane_down(struct apn_lane *lane, const struct apn_error *err)
     if (s->config.role == APN_ROLE_SOURCE && lane->phase != APN_LANE_RETIRED) {
         if (s->state == APN_STATE_CONNECTING) {
             session_lost(s, err);
-        } else if (s->state == APN_STATE_UNKNOWN || (!apn_state_over(s->state) && !loss_is_final(lane, err))) {
+        } else if (reopens_when_over(s) || (!apn_state_over(s->state) && !loss_is_final(lane, err))) {
             lane->phase = APN_LANE_BACKOFF;
             lane->retry_at_ns = now + lane->backoff_ns;
             lane->backoff_ns = lane->backoff_ns * 2 > APN_BACKOFF_MAX_NS ? APN_BACKOFF_MAX_NS : lane->backoff_ns * 2;
@@ -443,7 +449,7 @@ void apn_lane_settle(struct apn_lane *lane)
     }
     if ((lane->phase == APN_LANE_BACKOFF && now >= lane->retry_at_ns) ||
         (lane->phase == APN_LANE_IDLE && s->config.role == APN_ROLE_SOURCE && !lane->generation)) {
-        if (!apn_state_over(s->state) || s->state == APN_STATE_UNKNOWN) {
+        if (!apn_state_over(s->state) || reopens_when_over(s)) {
             source_open(lane);
         }
     }

@@ -123,6 +123,10 @@ static int answer(struct agent_context *context, const struct agent_forecast_job
     }
     if (result >= 0) {
         result = agent_fc_answer_day(&ask, job->method, &found, error);
+        if (result == -ENODATA && refused) { /* the reason behind the reason */
+            agent_error_clear(error);
+            agent_error_set(error, ENODATA, "%s", verdict.text);
+        }
     }
     if (result == 0) {
         score(job, &ask, &ranking);

@@ -161,6 +161,17 @@ static void keep_bands(void *sink_arg, int64_t day_slot, const double *forecast,
     *last = *bands;
 }
 
+static struct agent_fc_score unscored(void)
+{
+    return (struct agent_fc_score){.nmae = NAN,
+                                   .nmae_daylight = NAN,
+                                   .rmae = NAN,
+                                   .pinball = NAN,
+                                   .coverage = NAN,
+                                   .regret = NAN,
+                                   .peak = NAN};
+}
+
 int agent_fc_answer_day(const struct agent_fc_case *ask, const struct agent_fc_method *method,
                         struct agent_fc_answer *answer, struct agent_error *error)
 {
@@ -184,18 +195,19 @@ int agent_fc_answer_day(const struct agent_fc_case *ask, const struct agent_fc_m
     trial.base.actual.count = (size_t)(ask->known_until - ask->actual.first_slot);
     trial.base.actual.count =
         trial.base.actual.count > ask->actual.count ? ask->actual.count : trial.base.actual.count;
-    int result = agent_fc_rank(&trial, &ranking, error);
-    if (result != 0) {
-        return result;
+    answer->method = method != NULL ? method : &agent_fc_persistence;
+    answer->score = unscored();
+    if (agent_fc_rank(&trial, &ranking, NULL) == 0) { /* else too new for any judgement */
+        size_t chosen = ranking.best;
+        for (size_t i = 0; method != NULL && i < ranking.count; i++) {
+            chosen = ranking.method[i] == method ? i : chosen;
+        }
+        bool scored = ranking.result[chosen] > 0;
+        answer->method = ranking.method[chosen];
+        answer->score = scored ? ranking.score[chosen] : unscored();
+        answer->back_tested_days = scored ? (size_t)ranking.result[chosen] : 0;
     }
-    size_t chosen = ranking.best;
-    for (size_t i = 0; method != NULL && i < ranking.count; i++) {
-        chosen = ranking.method[i] == method ? i : chosen;
-    }
-    answer->method = method != NULL ? method : ranking.method[chosen];
-    answer->score = ranking.score[chosen];
-    answer->back_tested_days = ranking.result[chosen] > 0 ? (size_t)ranking.result[chosen] : 0;
-    result = agent_fc_predict(answer->method, ask, answer->mw, error);
+    int result = agent_fc_predict(answer->method, ask, answer->mw, error);
     if (result != 0) {
         return result;
     }

@@ -63,6 +63,7 @@ struct agent_fc_answer {
 };
 
 /** agent_fc_answer_day() - choose by back-test on the days before, then forecast @ask's day
+ * Where too few days are known to score any method, it is persistence (or @method) without scores.
  * @method: NULL = choose. Return: 0, -ENODATA, -EINVAL with @error. */
 int agent_fc_answer_day(const struct agent_fc_case *ask, const struct agent_fc_method *method,
                         struct agent_fc_answer *answer, struct agent_error *error);

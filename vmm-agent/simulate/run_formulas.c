@@ -25,6 +25,19 @@ static void trace_signals(const struct agent_sim_request *request,
     }
 }
 
+/* Which days, whose, and the first reason the data set gives. */
+static int unknown(const struct agent_sim_request *request, const struct agent_sim_data *data,
+                   const char *whose, struct agent_error *error)
+{
+    char first[AGENT_TIME_TEXT_SIZE];
+
+    agent_date_format(agent_date_of(agent_slot_start(request->first_day)), first);
+    return agent_error_set(
+        error, ENODATA, "no solar power or common price is known of %s from %s, %zu day%s%s%.250s",
+        whose, first, request->days, request->days == 1 ? "" : "s",
+        data->note_count > 0 ? "; first note: " : "", data->note_count > 0 ? data->notes[0] : "");
+}
+
 /* Renewable and price of every site as far as they are known; the formulas. */
 int agent_sim_formulas(const struct agent_sim_request *request, const struct agent_sim_data *data,
                        struct agent_sim_result *result, struct agent_error *error)
@@ -46,9 +59,7 @@ int agent_sim_formulas(const struct agent_sim_request *request, const struct age
         result->priced = result->priced && yen != NULL;
         any = any || request->sites[s].ratio > 0.0;
         if (any && !(result->peak_mw[s] > 0.0) && request->sites[s].ratio > 0.0) {
-            return agent_error_set(error, ENODATA,
-                                   "no solar power of %s is known on these %zu days",
-                                   agent_area_name(request->sites[s].area), request->days);
+            return unknown(request, data, agent_area_name(request->sites[s].area), error);
         }
     }
     result->use_known =
@@ -57,10 +68,7 @@ int agent_sim_formulas(const struct agent_sim_request *request, const struct age
         result->priced && agent_kpi_prices(price, request->site_count, slots, &result->price) == 0;
     result->priced = result->price_known;
     if (!result->use_known && !result->price_known) {
-        return agent_error_set(error, ENODATA,
-                               "neither renewable power nor prices are known at "
-                               "all %zu sites together in any half hour of these %zu days",
-                               request->site_count, request->days);
+        return unknown(request, data, "all sites together", error);
     }
     trace_signals(request, data, result);
     return 0;

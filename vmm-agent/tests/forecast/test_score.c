@@ -150,6 +150,30 @@ static void answer_has_bands_and_provenance(void **state)
     assert_non_null(strstr(error.text, "at least 2"));
 }
 
+/* Two days are known: no method can be judged, persistence answers, without scores or bands. */
+static void a_young_series_is_answered(void **state)
+{
+    struct agent_fc_answer answer;
+    struct agent_error error = {0};
+    struct agent_fc_trial trial = trial_of();
+    struct agent_fc_case ask = trial.base;
+
+    (void)state;
+    for (int i = 0; i < COUNT; i++) {
+        values[i] = i < 50 * AGENT_FC_SLOTS ? (double)NAN : 100.0 + i % 48;
+    }
+    ask.day_slot = ask.actual.first_slot + 52 * AGENT_FC_SLOTS;
+    ask.known_until = ask.day_slot - 14;
+    assert_int_equal(agent_fc_answer_day(&ask, NULL, &answer, &error), 0);
+    assert_ptr_equal(answer.method, &agent_fc_persistence);
+    assert_int_equal(answer.back_tested_days, 0);
+    assert_true(isnan(answer.score.nmae));
+    for (int i = 0; i < AGENT_FC_SLOTS; i++) {
+        assert_true(fabs(answer.mw[i] - (100.0 + i)) < 1e-9);
+        assert_true(isnan(answer.bands.p10[i]));
+    }
+}
+
 static void wrong_trials_are_refused(void **state)
 {
     struct agent_fc_score score;
@@ -174,6 +198,7 @@ int main(void)
         cmocka_unit_test(coverage_is_honest),
         cmocka_unit_test(choice_takes_the_best),
         cmocka_unit_test(answer_has_bands_and_provenance),
+        cmocka_unit_test(a_young_series_is_answered),
         cmocka_unit_test(wrong_trials_are_refused),
     };
 

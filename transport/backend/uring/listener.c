@@ -28,9 +28,11 @@
 #define GUESTS_MAX     16u
 #define SOCKETS_MAX    8u /* addresses that one name may listen on */
 #define BACKLOG        64
+#define PICKS_MAX      8u
 #define GUEST_GRACE_NS (500 * APN_NS_PER_MS)
-#define PAUSE_NS       (100 * APN_NS_PER_MS) /* after accept() failed for lack of descriptors or memory \
-                                              */
+#define PAUSE_NS                                                                                   \
+    (100 * APN_NS_PER_MS) /* after accept() failed for lack of descriptors or memory               \
+                           */
 
 struct guest {
     int fd; /* -1: place is free */
@@ -358,37 +360,76 @@ static int listen_on(struct apn_uring_backend *be, const struct addrinfo *a)
     return fd;
 }
 
-/* Every address that works. A family that the machine does not have is no error as long as another
- * one works. */
-static int open_sockets(struct apn_uring_listener *l, uint16_t *port, struct apn_error *err)
+static bool listed_before(const struct addrinfo *list, const struct addrinfo *a)
 {
-    char text[APN_URING_ADDRESS_TEXT] = "";
-    struct addrinfo *list;
-    int ret = apn_uring_resolve(l->be->config.host, l->be->config.port, true, &list, err),
-        failed = -EADDRNOTAVAIL;
-
-    if (ret) {
-        return ret;
+    for (; list != a; list = list->ai_next) {
+        if (list->ai_addrlen == a->ai_addrlen &&
+            !memcmp(list->ai_addr, a->ai_addr, a->ai_addrlen)) {
+            return true; /* a hosts file may name an address twice */
+        }
     }
-    *port = 0;
+    return false;
+}
+
+/* Every address that works. A family that the machine does not have is no error as long as another
+ * one works. When the port is left to the kernel, all share the one that the first was given.
+ * Return: 0, or why an address that should work does not (its text in @text). */
+static int listen_on_all(struct apn_uring_listener *l, const struct addrinfo *list, uint16_t *port,
+                         char text[APN_URING_ADDRESS_TEXT])
+{
+    int failed = 0;
+
     for (const struct addrinfo *a = list; a && l->socket_count < SOCKETS_MAX; a = a->ai_next) {
+        int ret;
+
         if (*port) {
-            set_port(a->ai_addr,
-                     *port); /* "0": all families share the port that the first one was given */
+            set_port(a->ai_addr, *port);
+        }
+        if (listed_before(list, a)) {
+            continue;
         }
         ret = listen_on(l->be, a);
         if (ret >= 0) {
             l->sockets[l->socket_count++] = ret;
             *port = bound_port(ret);
-        } else if (ret != -EAFNOSUPPORT && ret != -EADDRNOTAVAIL) {
+            set_port(a->ai_addr, *port);
+        } else if (ret != -EAFNOSUPPORT && (ret != -EADDRNOTAVAIL || !l->socket_count)) {
             failed = ret;
             apn_uring_address_text(a->ai_addr, a->ai_addrlen, text);
         }
     }
-    freeaddrinfo(list);
-    if (l->socket_count == 0 || failed == -EADDRINUSE) {
-        return apn_error_set(err, failed, APN_SCOPE_SESSION, "uring: listen on %s: %s",
-                             *text ? text : l->be->config.host, strerror(-failed));
+    return l->socket_count == 0 || failed == -EADDRINUSE ? (failed ? failed : -EAFNOSUPPORT) : 0;
+}
+
+static void close_sockets(struct apn_uring_listener *l)
+{
+    while (l->socket_count) {
+        close(l->sockets[--l->socket_count]);
+    }
+}
+
+static int open_sockets(struct apn_uring_listener *l, uint16_t *port, struct apn_error *err)
+{
+    const bool any_port = !strcmp(l->be->config.port, "0");
+    char text[APN_URING_ADDRESS_TEXT] = "";
+    int ret = -EADDRINUSE;
+
+    /* a port that is free in one family may be taken in the other: then the kernel picks again */
+    for (unsigned tries = 0; ret == -EADDRINUSE && tries < (any_port ? PICKS_MAX : 1); tries++) {
+        struct addrinfo *list;
+
+        close_sockets(l);
+        ret = apn_uring_resolve(l->be->config.host, l->be->config.port, true, &list, err);
+        if (ret) {
+            return ret;
+        }
+        *port = 0;
+        ret = listen_on_all(l, list, port, text);
+        freeaddrinfo(list);
+    }
+    if (ret) {
+        return apn_error_set(err, ret, APN_SCOPE_SESSION, "uring: listen on %s: %s",
+                             *text ? text : l->be->config.host, strerror(-ret));
     }
     return 0;
 }
@@ -424,9 +465,7 @@ int apn_uring_listener_start(struct apn_uring_backend *be, const struct apn_acce
     be->listener = l;
     return 0;
 fail:
-    for (unsigned i = 0; i < l->socket_count; i++) {
-        close(l->sockets[i]);
-    }
+    close_sockets(l);
     if (l->stop_fd >= 0) {
         close(l->stop_fd);
     }
@@ -451,9 +490,7 @@ void apn_uring_listener_stop(struct apn_uring_listener *l)
             guest_leave(&l->guests[i]);
         }
     }
-    for (unsigned i = 0; i < l->socket_count; i++) {
-        close(l->sockets[i]);
-    }
+    close_sockets(l);
     close(l->stop_fd);
     free(l);
 }

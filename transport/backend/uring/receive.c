@@ -18,7 +18,8 @@ static_assert(APN_CONTROL_MAX >= APN_STREAM_CHUNK_MAX, "stream chunks are staged
 int apn_uring_receiver_init(struct apn_uring_receiver *rx, const struct apn_sink *sink)
 {
     *rx = (struct apn_uring_receiver){.sink = sink, .missing = APN_WIRE_HEADER_BYTES};
-    rx->staging = calloc(1, APN_URING_STAGING_BYTES); /* zeroed: valgrind cannot see the ring write */
+    rx->staging =
+        calloc(1, APN_URING_STAGING_BYTES); /* zeroed: valgrind cannot see the ring write */
     return rx->staging ? 0 : -ENOMEM;
 }
 

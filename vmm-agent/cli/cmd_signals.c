@@ -146,8 +146,8 @@ static int check_file(struct agent_context *context, const char *path, json_t *f
     if (load(context, &signals_check, path, &batch, &error) < 0) {
         agent_error_format(&error, text, sizeof(text));
         fprintf(context->err, "vmm-agent: %s\n", text);
-        json_array_append_new(files, json_pack("{s:s,s:b,s:s}", "source", path, "readable", 0,
-                                               "error", text));
+        json_array_append_new(
+            files, json_pack("{s:s,s:b,s:s}", "source", path, "readable", 0, "error", text));
         return AGENT_EXIT_INPUT;
     }
     for (size_t at = 0; at < batch.count; at++) {
@@ -205,8 +205,9 @@ static const struct agent_command signals_parse = {
     .operands = "FILE...",
     .operands_min = 1,
     .operands_max = -1,
-    .detail = "Values are in the canonical unit of their quantity, times in Japanese time. FILE may\n"
-              "be - for standard input. With --json every value is printed.",
+    .detail =
+        "Values are in the canonical unit of their quantity, times in Japanese time. FILE may\n"
+        "be - for standard input. With --json every value is printed.",
     .options = parse_options,
     .run = run_parse,
 };
@@ -231,8 +232,8 @@ static const struct agent_command signals_check = {
 };
 
 static const struct agent_command *const children[] = {
-    &signals_parse, &signals_check, &signals_import, &signals_show, &signals_watch,
-    &signals_formats, &signals_calibrate, NULL,
+    &signals_parse, &signals_check,   &signals_import,    &signals_show,
+    &signals_watch, &signals_formats, &signals_calibrate, NULL,
 };
 
 const struct agent_command agent_cmd_signals = {

@@ -56,8 +56,7 @@ static int run_calibrate(struct agent_context *context)
         agent_csv_init(&csv, text, size, path);
         status = read_samples(&csv, samples, &count, &error);
     }
-    status = status < 0 ? status
-                        : agent_power_calibrate(samples, count, &idle_w, &busy_w, &error);
+    status = status < 0 ? status : agent_power_calibrate(samples, count, &idle_w, &busy_w, &error);
     free(text);
     free(samples);
     if (status < 0) {
@@ -77,7 +76,8 @@ const struct agent_command signals_calibrate = {
     .operands = "FILE",
     .operands_min = 1,
     .operands_max = 1,
-    .detail = "FILE has lines 'busy,power': the share of busy CPU time, 0 to 1, and the power in W\n"
-              "that a meter showed. The answer goes into a host_power source of the configuration.",
+    .detail =
+        "FILE has lines 'busy,power': the share of busy CPU time, 0 to 1, and the power in W\n"
+        "that a meter showed. The answer goes into a host_power source of the configuration.",
     .run = run_calibrate,
 };

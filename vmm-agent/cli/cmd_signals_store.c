@@ -11,8 +11,8 @@
 #include "support/slot.h"
 #include "support/text.h"
 
-int signals_open_store(struct agent_context *context, const char *path,
-                       struct agent_config *config, struct agent_store **store)
+int signals_open_store(struct agent_context *context, const char *path, struct agent_config *config,
+                       struct agent_store **store)
 {
     struct agent_error error = {0};
 
@@ -87,8 +87,10 @@ static int read_moment(const char *text, const char *option, int64_t *time_s,
         *time_s = agent_date_start(date);
         return 0;
     }
-    return agent_error_set(error, EINVAL, "--%s: expected a day like 2026-04-02 or a time like "
-                           "2026-04-02T13:00+09:00, found '%.40s'", option, text);
+    return agent_error_set(error, EINVAL,
+                           "--%s: expected a day like 2026-04-02 or a time like "
+                           "2026-04-02T13:00+09:00, found '%.40s'",
+                           option, text);
 }
 
 static int read_query(struct agent_context *context, struct agent_query *query, double *stale_s,
@@ -104,7 +106,9 @@ static int read_query(struct agent_context *context, struct agent_query *query, 
                                   agent_quantity_of(quantity),
                                   stage != NULL ? agent_stage_of(stage) : AGENT_ACTUAL,
                                   agent_context_value(context, command, "place"),
-                                  AGENT_TIME_MIN_S, AGENT_TIME_MAX_S, 0};
+                                  AGENT_TIME_MIN_S,
+                                  AGENT_TIME_MAX_S,
+                                  0};
     if (query->quantity == AGENT_QUANTITY_INVALID) {
         const char *names[AGENT_QUANTITY_COUNT];
         for (int index = 1; index < AGENT_QUANTITY_COUNT; index++) {
@@ -112,16 +116,18 @@ static int read_query(struct agent_context *context, struct agent_query *query, 
         }
         names[AGENT_QUANTITY_COUNT - 1] = NULL;
         const char *near = agent_text_nearest(quantity, names);
-        return agent_error_set(error, EINVAL, "unknown quantity '%.40s'%s%s%s "
-                               "(vmm-agent-formats(7) lists them)", quantity,
-                               near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
-                               near != NULL ? "'?" : "");
+        return agent_error_set(error, EINVAL,
+                               "unknown quantity '%.40s'%s%s%s "
+                               "(vmm-agent-formats(7) lists them)",
+                               quantity, near != NULL ? "; did you mean '" : "",
+                               near != NULL ? near : "", near != NULL ? "'?" : "");
     }
     if (stale != NULL) {
         char *end = NULL;
         *stale_s = strtod(stale, &end);
         if (*end != '\0' || !(*stale_s > 0 && *stale_s < 1e9)) {
-            return agent_error_set(error, EINVAL, "--stale: expected seconds, found '%.30s'", stale);
+            return agent_error_set(error, EINVAL, "--stale: expected seconds, found '%.30s'",
+                                   stale);
         }
     }
     const char *from = agent_context_value(context, command, "from");

@@ -89,17 +89,17 @@ static void problem(void *opaque, const struct agent_error *error)
     agent_error_format(error, text, sizeof(text));
     fprintf(watch->context->err, "vmm-agent: %s\n", text);
     if (watch->context->json) {
-        event(watch, json_pack("{s:{s:s,s:i,s:i,s:s}}", "error", "file", error->file, "line",
-                               (int)error->line, "column", (int)error->column, "text",
-                               error->text));
+        event(watch,
+              json_pack("{s:{s:s,s:i,s:i,s:s}}", "error", "file", error->file, "line",
+                        (int)error->line, "column", (int)error->column, "text", error->text));
     }
 }
 
 static int open_sources(struct watch *watch, struct agent_error *error)
 {
     for (size_t index = 0; index < watch->config.source_count; index++) {
-        int status = agent_source_open(&watch->config.sources[index],
-                                       &watch->sources[watch->count], error);
+        int status =
+            agent_source_open(&watch->config.sources[index], &watch->sources[watch->count], error);
         if (status < 0) {
             return status;
         }
@@ -107,7 +107,8 @@ static int open_sources(struct watch *watch, struct agent_error *error)
         watch->count++;
     }
     return watch->count > 0 ? 0
-                            : agent_error_set(error, EINVAL, "signals watch: no sources are "
+                            : agent_error_set(error, EINVAL,
+                                              "signals watch: no sources are "
                                               "configured; name a file with --config FILE");
 }
 
@@ -130,8 +131,10 @@ static void check_stale(struct follow *follow, const struct agent_source_config 
     if (follow->newest_s == 0) {
         agent_error_set(&error, ESTALE, "source %s: has brought nothing yet", config->name);
     } else {
-        agent_error_set(&error, ESTALE, "source %s: its newest value is %lld s old, the limit is "
-                        "%.0f s", config->name, (long long)age_s, config->stale_s);
+        agent_error_set(&error, ESTALE,
+                        "source %s: its newest value is %lld s old, the limit is "
+                        "%.0f s",
+                        config->name, (long long)age_s, config->stale_s);
     }
     problem(follow, &error);
 }

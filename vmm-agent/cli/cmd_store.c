@@ -78,13 +78,13 @@ static int64_t export_to(struct agent_store *store, const char *path, struct age
     }
     int64_t records = agent_store_export(store, out, error);
     if (records >= 0 && fsync(fileno(out)) < 0) {
-        records = agent_error_at(error, errno, (struct agent_place){path, 0, 0},
-                                 "cannot write: %s", strerror(errno));
+        records = agent_error_at(error, errno, (struct agent_place){path, 0, 0}, "cannot write: %s",
+                                 strerror(errno));
     }
     fclose(out);
     if (records >= 0 && rename(beside, path) < 0) {
-        records = agent_error_at(error, errno, (struct agent_place){path, 0, 0},
-                                 "cannot write: %s", strerror(errno));
+        records = agent_error_at(error, errno, (struct agent_place){path, 0, 0}, "cannot write: %s",
+                                 strerror(errno));
     }
     if (records < 0) {
         unlink(beside);
@@ -104,8 +104,8 @@ static int run_export(struct agent_context *context)
     }
     const char *path = context->operand_count > 0 ? context->operands[0] : "-";
     bool standard = strcmp(path, "-") == 0;
-    int64_t records = standard ? agent_store_export(store, context->out, &error)
-                               : export_to(store, path, &error);
+    int64_t records =
+        standard ? agent_store_export(store, context->out, &error) : export_to(store, path, &error);
     context->json = context->json && !standard; /* the export itself is the answer */
     return finish(context, &config, store, records, "records", &error);
 }

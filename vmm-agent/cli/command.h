@@ -18,10 +18,10 @@
 /* Exit codes of vmm-agent. */
 enum agent_exit {
     AGENT_EXIT_OK = 0,
-    AGENT_EXIT_NO = 1,     /* it worked and the answer is no: flagged data, infeasible instance */
-    AGENT_EXIT_USAGE = 2,  /* command line or configuration */
-    AGENT_EXIT_INPUT = 3,  /* an input file or source cannot be read or is not what it should be */
-    AGENT_EXIT_SYSTEM = 4  /* store, disk, memory */
+    AGENT_EXIT_NO = 1,    /* it worked and the answer is no: flagged data, infeasible instance */
+    AGENT_EXIT_USAGE = 2, /* command line or configuration */
+    AGENT_EXIT_INPUT = 3, /* an input file or source cannot be read or is not what it should be */
+    AGENT_EXIT_SYSTEM = 4 /* store, disk, memory */
 };
 
 #define AGENT_OPTIONS_MAX 24
@@ -92,7 +92,6 @@ const char *agent_context_value(const struct agent_context *context,
 
 /** agent_progress() - "verb: done/total" on err, at most four times a second, only on a terminal
  * and without --quiet; @total 0 = unknown */
-void agent_progress(struct agent_context *context, const char *verb, uint64_t done,
-                    uint64_t total);
+void agent_progress(struct agent_context *context, const char *verb, uint64_t done, uint64_t total);
 
 #endif

@@ -10,23 +10,25 @@
 
 #include "grid/adapter.h"
 
-#define DEFAULT_STORE    "vmm-agent.db"
-#define DEFAULT_POLL_S   300.0
-#define RETENTION_DAYS   36500.0
+#define DEFAULT_STORE  "vmm-agent.db"
+#define DEFAULT_POLL_S 300.0
+#define RETENTION_DAYS 36500.0
 
-static const char *const top_keys[] = {"store", "sources",  "sites",    "groups", "forecast",
-                                       "plan",  "simulate", NULL};
+static const char *const top_keys[] = {"store",    "sources", "sites",    "groups",
+                                       "forecast", "plan",    "simulate", NULL};
 
 static int read_days(const struct agent_yaml *map, const char *key, int *days,
                      struct agent_error *error)
 {
     double value = 0;
-    int status = agent_yaml_number(map, key, (struct agent_range){0, RETENTION_DAYS}, 0, &value,
-                                   error);
+    int status =
+        agent_yaml_number(map, key, (struct agent_range){0, RETENTION_DAYS}, 0, &value, error);
 
     if (status == 0 && value > floor(value)) {
-        return agent_yaml_fail(agent_yaml_child(map, key), error, "%s: expected whole days, found "
-                               "%g", key, value);
+        return agent_yaml_fail(agent_yaml_child(map, key), error,
+                               "%s: expected whole days, found "
+                               "%g",
+                               key, value);
     }
     *days = (int)value;
     return status;
@@ -43,9 +45,8 @@ static int read_store(const struct agent_yaml *store, struct agent_config *confi
         return 0;
     }
     int status = agent_yaml_only(store, keys, error);
-    status = status < 0
-                 ? status
-                 : agent_yaml_text(store, "path", DEFAULT_STORE, &config->store_path, error);
+    status = status < 0 ? status
+                        : agent_yaml_text(store, "path", DEFAULT_STORE, &config->store_path, error);
     const struct agent_yaml *retention = agent_yaml_child(store, "retention");
     if (status < 0 || retention == NULL) {
         return status;
@@ -89,7 +90,8 @@ static int read_kind(const struct agent_yaml *node, struct agent_source_config *
         found = index;
     }
     if (found == KIND_COUNT) {
-        return agent_yaml_fail(node, error, "a source needs one of: file, directory, url, "
+        return agent_yaml_fail(node, error,
+                               "a source needs one of: file, directory, url, "
                                "host_power, battery");
     }
     *kind = found;
@@ -100,9 +102,9 @@ static int read_kind(const struct agent_yaml *node, struct agent_source_config *
 /* A key that belongs to another kind is as wrong as an unknown one. */
 static int check_keys(const struct agent_yaml *node, size_t kind, struct agent_error *error)
 {
-    static const char *const all[] = {"name", "file", "directory", "url", "host_power", "battery",
-                                      "format", "area", "cache", "poll_s", "stale_s", "idle_w",
-                                      "busy_w", "overhead", NULL};
+    static const char *const all[] = {"name",    "file",   "directory", "url",      "host_power",
+                                      "battery", "format", "area",      "cache",    "poll_s",
+                                      "stale_s", "idle_w", "busy_w",    "overhead", NULL};
     int status = agent_yaml_only(node, all, error);
 
     for (const struct agent_yaml *child = node->first; child != NULL && status == 0;
@@ -170,8 +172,10 @@ static int read_numbers(const struct agent_yaml *node, struct agent_source_confi
                                    numbers[index].fallback, numbers[index].out, error);
     }
     if (status == 0 && source->busy_w > 0 && source->busy_w < source->idle_w) {
-        status = agent_yaml_fail(agent_yaml_child(node, "busy_w"), error, "busy_w: %g is below "
-                                 "idle_w %g", source->busy_w, source->idle_w);
+        status = agent_yaml_fail(agent_yaml_child(node, "busy_w"), error,
+                                 "busy_w: %g is below "
+                                 "idle_w %g",
+                                 source->busy_w, source->idle_w);
     }
     return status;
 }
@@ -207,8 +211,10 @@ static int read_source(const struct agent_yaml *node, struct agent_config *confi
     }
     for (size_t index = 0; index < config->source_count; index++) {
         if (strcmp(config->sources[index].name, source->name) == 0) {
-            return agent_yaml_fail(agent_yaml_child(node, "name"), error, "the name '%.60s' is "
-                                   "taken by another source", source->name);
+            return agent_yaml_fail(agent_yaml_child(node, "name"), error,
+                                   "the name '%.60s' is "
+                                   "taken by another source",
+                                   source->name);
         }
     }
     config->source_count++;
@@ -246,8 +252,8 @@ int agent_config_load(const char *path, struct agent_config *config, struct agen
     }
     int status = agent_yaml_load(path, &config->root, error);
     status = status < 0 ? status : agent_yaml_only(config->root, top_keys, error);
-    status = status < 0 ? status
-                        : read_store(agent_yaml_child(config->root, "store"), config, error);
+    status =
+        status < 0 ? status : read_store(agent_yaml_child(config->root, "store"), config, error);
     status = status < 0 ? status
                         : read_sources(agent_yaml_child(config->root, "sources"), config, error);
     if (status < 0) {

@@ -36,8 +36,7 @@ const char *agent_context_value(const struct agent_context *context,
     return index < 0 ? NULL : context->values[index];
 }
 
-void agent_progress(struct agent_context *context, const char *verb, uint64_t done,
-                    uint64_t total)
+void agent_progress(struct agent_context *context, const char *verb, uint64_t done, uint64_t total)
 {
     static int64_t last_ns; /* the terminal is one per process as well */
     struct timespec now;

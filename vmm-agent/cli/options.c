@@ -151,8 +151,10 @@ int agent_options_parse(const struct agent_command *command, int argc, char **ar
                 return status;
             }
         } else if (!only_operands && argv[at][0] == '-' && argv[at][1] != '\0') {
-            return agent_error_set(error, EINVAL, "%s: unknown option %.40s (options are long: "
-                                   "see --help)", command->name, argv[at]);
+            return agent_error_set(error, EINVAL,
+                                   "%s: unknown option %.40s (options are long: "
+                                   "see --help)",
+                                   command->name, argv[at]);
         } else {
             argv[kept++] = argv[at];
         }
@@ -162,7 +164,8 @@ int agent_options_parse(const struct agent_command *command, int argc, char **ar
     if (parsed->help || command->run == NULL) {
         return 0;
     }
-    if (kept < command->operands_min || (command->operands_max >= 0 && kept > command->operands_max)) {
+    if (kept < command->operands_min ||
+        (command->operands_max >= 0 && kept > command->operands_max)) {
         bool none = command->operands_max == 0;
         return agent_error_set(error, EINVAL, "%s: %s%s; %d given", command->name,
                                none ? "takes no operands" : "expects ",

@@ -39,7 +39,7 @@ int signals_answer(struct agent_context *context, json_t *answer);
 
 /** signals_open_store() - the configuration and its store; --store PATH wins
  * Return: AGENT_EXIT_OK, or the exit code after the message. */
-int signals_open_store(struct agent_context *context, const char *path,
-                       struct agent_config *config, struct agent_store **store);
+int signals_open_store(struct agent_context *context, const char *path, struct agent_config *config,
+                       struct agent_store **store);
 
 #endif

@@ -13,9 +13,8 @@
 #include "support/text.h"
 
 static const struct grid_adapter *const adapters[] = {
-    &grid_area_actual, &grid_area_forecast, &grid_area_plan, &grid_area_result,
-    &grid_usage,       &grid_spot,          &grid_imbalance, &grid_outlook,
-    &grid_lines,       &grid_json_lines,
+    &grid_area_actual, &grid_area_forecast, &grid_area_plan, &grid_area_result, &grid_usage,
+    &grid_spot,        &grid_imbalance,     &grid_outlook,   &grid_lines,       &grid_json_lines,
 };
 #define ADAPTER_COUNT (sizeof(adapters) / sizeof(adapters[0]))
 

@@ -14,12 +14,12 @@
 #include "grid/reader.h"
 #include "support/text.h"
 
-#define BALANCE_MW      2.0 /* rounding of twenty columns */
-#define DEMAND_MW       30.0
-#define DEMAND_SHARE    0.01
-#define DATE_COLUMN     0
-#define TIME_COLUMN     1
-#define FIRST_QUANTITY  2
+#define BALANCE_MW     2.0 /* rounding of twenty columns */
+#define DEMAND_MW      30.0
+#define DEMAND_SHARE   0.01
+#define DATE_COLUMN    0
+#define TIME_COLUMN    1
+#define FIRST_QUANTITY 2
 
 enum role { LABEL, SOURCE, CURTAILED, IMPORT, TOTAL, DEMAND };
 
@@ -93,10 +93,12 @@ static int read_header(struct actual *actual)
     int status = grid_next_row(reader);
 
     if (status <= 0) {
-        return status < 0 ? status : grid_fail(reader, 0, "expected the column names, found the end");
+        return status < 0 ? status
+                          : grid_fail(reader, 0, "expected the column names, found the end");
     }
     for (size_t index = 0; index < LAYOUT_COUNT; index++) {
-        actual->columns[index] = (struct grid_column){layout[index].key, layout[index].required, -1};
+        actual->columns[index] =
+            (struct grid_column){layout[index].key, layout[index].required, -1};
     }
     int width = grid_columns(reader, actual->columns, LAYOUT_COUNT, false, &actual->reordered);
     if (width < 0) {
@@ -122,9 +124,10 @@ static int read_start(struct actual *actual, int64_t *start_s)
     }
     if (actual->has_month &&
         (date.year != actual->month.year || date.month != actual->month.month)) {
-        return grid_fail(reader, date_at, "expected a day of %04d-%02d as in the file name, found "
-                         "'%.20s'", actual->month.year, actual->month.month,
-                         reader->row.fields[date_at]);
+        return grid_fail(reader, date_at,
+                         "expected a day of %04d-%02d as in the file name, found "
+                         "'%.20s'",
+                         actual->month.year, actual->month.month, reader->row.fields[date_at]);
     }
     int first = actual->end_labels ? 30 : 0;
     if (minutes < first || minutes > first + 1410 || minutes % 30 != 0) {

@@ -18,9 +18,13 @@
 
 enum column { DATE, SLOT, FROM, TO, DEMAND, GENERATION, WIND_PV, COLUMN_COUNT };
 
-static const char *const keys[COLUMN_COUNT] = {
-    "日付", "時間コマ", "時間帯_自", "時間帯_至", "エリア総需要量", "エリア総発電量",
-    "エリア風力・太陽光発電量"};
+static const char *const keys[COLUMN_COUNT] = {"日付",
+                                               "時間コマ",
+                                               "時間帯_自",
+                                               "時間帯_至",
+                                               "エリア総需要量",
+                                               "エリア総発電量",
+                                               "エリア風力・太陽光発電量"};
 static const enum agent_quantity quantities[COLUMN_COUNT] = {
     [DEMAND] = AGENT_DEMAND, [GENERATION] = AGENT_GENERATION, [WIND_PV] = AGENT_WIND_PV};
 
@@ -112,8 +116,10 @@ static int read_update_values(struct slots *slots)
 
     if (status <= 0 || reader->row.count < 3) {
         return status < 0 ? status
-                          : grid_fail(reader, 0, "expected the update time and the day below "
-                                      "ファイル更新日, found %zu fields", reader->row.count);
+                          : grid_fail(reader, 0,
+                                      "expected the update time and the day below "
+                                      "ファイル更新日, found %zu fields",
+                                      reader->row.count);
     }
     for (size_t index = 3; index < reader->row.count; index++) {
         char key[GRID_KEY_MAX];
@@ -193,8 +199,10 @@ static int read_head(struct slots *slots)
             return status;
         }
     }
-    return grid_fail(reader, 0, "expected the column '日付' within the first %d rows, found "
-                     "'%.40s'", GRID_BANNER_MAX, reader->row.fields[0]);
+    return grid_fail(reader, 0,
+                     "expected the column '日付' within the first %d rows, found "
+                     "'%.40s'",
+                     GRID_BANNER_MAX, reader->row.fields[0]);
 }
 
 /* The row -,-,-,-,ｋＷｈ,... : any other unit would make every number wrong by a factor. */
@@ -205,7 +213,8 @@ static int check_units(struct slots *slots)
     for (int index = DEMAND; index < COLUMN_COUNT; index++) {
         char key[GRID_KEY_MAX] = "";
         size_t at = (size_t)slots->columns[index].at;
-        if (at >= reader->row.count || agent_text_key(reader->row.fields[at], key, sizeof(key)) < 0 ||
+        if (at >= reader->row.count ||
+            agent_text_key(reader->row.fields[at], key, sizeof(key)) < 0 ||
             strcasecmp(key, "kWh") != 0) {
             return grid_fail(reader, at, "expected the unit kWh, found '%.40s'", key);
         }
@@ -229,9 +238,11 @@ static int read_start(struct slots *slots, int64_t *start_s)
         return status;
     }
     if (slots->has_day && agent_date_start(date) != agent_date_start(slots->day)) {
-        return grid_fail(reader, (size_t)slots->columns[DATE].at, "expected the day %04d-%02d-%02d "
-                         "as stated above the table, found '%.20s'", slots->day.year,
-                         slots->day.month, slots->day.day, fields[slots->columns[DATE].at]);
+        return grid_fail(reader, (size_t)slots->columns[DATE].at,
+                         "expected the day %04d-%02d-%02d "
+                         "as stated above the table, found '%.20s'",
+                         slots->day.year, slots->day.month, slots->day.day,
+                         fields[slots->columns[DATE].at]);
     }
     status = grid_number(reader, slot_at, keys[SLOT], &slot);
     if (status != 0 || slot < 1 || slot > AGENT_SLOTS_PER_DAY || slot > floor(slot)) {
@@ -242,10 +253,12 @@ static int read_start(struct slots *slots, int64_t *start_s)
         to = 1440; /* "0000" at the end of the day */
     }
     if (from != ((int)slot - 1) * 30 || to != (int)slot * 30) {
-        return grid_fail(reader, (size_t)slots->columns[FROM].at, "slot %d: expected %d:%02d to "
-                         "%d:%02d, found '%.20s' to '%.20s'", (int)slot, ((int)slot - 1) / 2,
-                         ((int)slot - 1) % 2 * 30, (int)slot / 2, (int)slot % 2 * 30,
-                         fields[slots->columns[FROM].at], fields[slots->columns[TO].at]);
+        return grid_fail(reader, (size_t)slots->columns[FROM].at,
+                         "slot %d: expected %d:%02d to "
+                         "%d:%02d, found '%.20s' to '%.20s'",
+                         (int)slot, ((int)slot - 1) / 2, ((int)slot - 1) % 2 * 30, (int)slot / 2,
+                         (int)slot % 2 * 30, fields[slots->columns[FROM].at],
+                         fields[slots->columns[TO].at]);
     }
     *start_s = agent_slot_start(agent_slot_at(date, (int)slot - 1));
     return 0;

@@ -6,11 +6,11 @@
 
 #include "grid/reader.h"
 
-#define ACTUAL_GRACE_S   600                    /* clocks of publisher and reader may differ */
+#define ACTUAL_GRACE_S   600                      /* clocks of publisher and reader may differ */
 #define AHEAD_MAX_S      (10 * AGENT_DAY_SECONDS) /* nobody publishes further ahead than this */
-#define JUMP_SHARE       0.25                   /* of the largest plausible value */
-#define NIGHT_FIRST_SLOT 41                     /* 20:30 JST: dark in all areas, all year */
-#define NIGHT_LAST_SLOT  5                      /* until 03:00 */
+#define JUMP_SHARE       0.25                     /* of the largest plausible value */
+#define NIGHT_FIRST_SLOT 41                       /* 20:30 JST: dark in all areas, all year */
+#define NIGHT_LAST_SLOT  5                        /* until 03:00 */
 
 static void check_range(struct agent_series *series, struct grid_limits limits)
 {
@@ -95,8 +95,7 @@ static void check_slots(struct agent_series *series, int64_t now_s)
 
     for (size_t index = 1; index <= series->count; index++) {
         int64_t day_s = agent_date_start(agent_date_of(series->points[from].start_s));
-        if (index == series->count ||
-            series->points[index].start_s >= day_s + AGENT_DAY_SECONDS) {
+        if (index == series->count || series->points[index].start_s >= day_s + AGENT_DAY_SECONDS) {
             check_day(series, from, index, now_s);
             from = index;
         }

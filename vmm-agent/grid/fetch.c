@@ -78,9 +78,9 @@ static int save_cache(const struct agent_fetch *fetch, bool body, struct agent_e
     if (body) {
         status = agent_file_write(path, fetch->bytes, fetch->size, error);
     }
-    json_t *meta = json_pack("{s:s,s:s,s:s,s:I}", "url", fetch->url, "etag", fetch->etag,
-                             "last_modified", fetch->modified, "fetched_s",
-                             (json_int_t)fetch->fetched_s);
+    json_t *meta =
+        json_pack("{s:s,s:s,s:s,s:I}", "url", fetch->url, "etag", fetch->etag, "last_modified",
+                  fetch->modified, "fetched_s", (json_int_t)fetch->fetched_s);
     char *text = meta != NULL ? json_dumps(meta, JSON_COMPACT) : NULL;
     snprintf(path, sizeof(path), "%s.json", fetch->cache);
     if (status == 0 && text != NULL) {
@@ -116,8 +116,10 @@ int agent_fetch_open(const char *url, const char *cache, double poll_s, struct a
                      struct agent_error *error)
 {
     if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
-        return agent_error_set(error, EINVAL, "expected a URL with http:// or https://, found "
-                               "'%.100s'", url);
+        return agent_error_set(error, EINVAL,
+                               "expected a URL with http:// or https://, found "
+                               "'%.100s'",
+                               url);
     }
     struct agent_fetch *fetch = calloc(1, sizeof(*fetch));
     int status = fetch == NULL ? agent_error_set(error, ENOMEM, "no memory for %.100s", url)
@@ -290,8 +292,7 @@ static int failed(struct agent_fetch *fetch, int64_t now_s, const char *why,
                           agent_time_format(fetch->due_s, next));
 }
 
-static int confirmed(struct agent_fetch *fetch, int64_t now_s, bool body,
-                     struct agent_error *error)
+static int confirmed(struct agent_fetch *fetch, int64_t now_s, bool body, struct agent_error *error)
 {
     fetch->failures = 0;
     fetch->fetched_s = now_s;

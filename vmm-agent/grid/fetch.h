@@ -46,7 +46,8 @@ int agent_fetch_try(struct agent_fetch *fetch, int64_t now_s, struct agent_error
 struct agent_fetched agent_fetch_last(const struct agent_fetch *fetch);
 
 /** agent_fetch_backoff_s() - wait after @failures (1..) failed tries: doubling from the smaller of
- * poll_s and 30 s up to an hour, spread by ±10 % by @url so that many agents do not come together */
+ * poll_s and 30 s up to an hour, spread by ±10 % by @url so that many agents do not come together
+ */
 int64_t agent_fetch_backoff_s(const char *url, double poll_s, unsigned failures);
 
 #endif

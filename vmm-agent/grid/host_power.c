@@ -134,10 +134,11 @@ static int read_cpu(const char *root, uint64_t *busy, uint64_t *total, struct ag
     snprintf(path, sizeof(path), "%s/proc/stat", root);
     int status = read_text(path, line, sizeof(line));
     /* user nice system idle iowait irq softirq steal; guest time is inside user */
-    if (status < 0 ||
-        sscanf(line, "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
-               " %" SCNu64 " %" SCNu64, &part[0], &part[1], &part[2], &part[3], &part[4], &part[5],
-               &part[6], &part[7]) < 4) {
+    if (status < 0 || sscanf(line,
+                             "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
+                             " %" SCNu64 " %" SCNu64 " %" SCNu64,
+                             &part[0], &part[1], &part[2], &part[3], &part[4], &part[5], &part[6],
+                             &part[7]) < 4) {
         return agent_error_at(error, EBADMSG, (struct agent_place){path, 1, 0},
                               "expected 'cpu' and its times");
     }
@@ -156,7 +157,8 @@ static int from_model(struct agent_power_meter *meter, double time_s,
     uint64_t total = 0;
 
     if (!(meter->busy_w > 0)) {
-        return agent_error_set(error, ENOTSUP, "host power: no readable RAPL counters and no model; "
+        return agent_error_set(error, ENOTSUP,
+                               "host power: no readable RAPL counters and no model; "
                                "set idle_w and busy_w");
     }
     int status = read_cpu(meter->root, &busy, &total, error);
@@ -165,8 +167,8 @@ static int from_model(struct agent_power_meter *meter, double time_s,
     }
     bool usable = meter->has_last && !meter->last_rapl && total > meter->last_total &&
                   busy >= meter->last_busy;
-    double share = usable ? (double)(busy - meter->last_busy) / (double)(total - meter->last_total)
-                          : 0;
+    double share =
+        usable ? (double)(busy - meter->last_busy) / (double)(total - meter->last_total) : 0;
     meter->has_last = true;
     meter->last_rapl = false;
     meter->last_time_s = time_s;
@@ -208,9 +210,10 @@ int agent_power_calibrate(const struct agent_power_sample *samples, size_t count
         bool good = samples[index].busy >= 0 && samples[index].busy <= 1 &&
                     samples[index].power_w > 0 && isfinite(samples[index].power_w);
         if (!good) {
-            return agent_error_set(error, EINVAL, "calibration: sample %zu: busy %g, power %g W: "
-                                   "expected 0..1 and a positive power", index + 1,
-                                   samples[index].busy, samples[index].power_w);
+            return agent_error_set(error, EINVAL,
+                                   "calibration: sample %zu: busy %g, power %g W: "
+                                   "expected 0..1 and a positive power",
+                                   index + 1, samples[index].busy, samples[index].power_w);
         }
         mean_busy += samples[index].busy / (double)count;
         mean_power += samples[index].power_w / (double)count;
@@ -221,8 +224,10 @@ int agent_power_calibrate(const struct agent_power_sample *samples, size_t count
         joint += off * (samples[index].power_w - mean_power);
     }
     if (count < 2 || spread < 1e-3) {
-        return agent_error_set(error, EINVAL, "calibration: %zu samples with too little spread in "
-                               "CPU use: measure an idle and a busy host", count);
+        return agent_error_set(error, EINVAL,
+                               "calibration: %zu samples with too little spread in "
+                               "CPU use: measure an idle and a busy host",
+                               count);
     }
     double slope = joint / spread;
     double idle = mean_power - slope * mean_busy;

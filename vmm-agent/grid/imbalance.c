@@ -24,7 +24,7 @@ enum field { RECORD, DAY, SLOT, FROM, TO };
 struct imbalance {
     struct grid_reader *reader;
     struct grid_table table;
-    int at[PRICES]; /* field of surplus 0..8, shortage 9..17; -1 = not named */
+    int at[PRICES];                  /* field of surplus 0..8, shortage 9..17; -1 = not named */
     int group[AGENT_CSV_FIELDS_MAX]; /* 0 none, 1 surplus, 2 shortage */
     bool named;
     bool resolved;
@@ -72,8 +72,10 @@ static int read_titles(struct imbalance *imbalance)
             continue;
         }
         if (imbalance->group[index] == 0) {
-            return grid_fail(reader, index, "'%.60s': neither 余剰 nor 不足 is said for this "
-                             "column", key);
+            return grid_fail(reader, index,
+                             "'%.60s': neither 余剰 nor 不足 is said for this "
+                             "column",
+                             key);
         }
         int slot = area + (imbalance->group[index] - 1) * AREAS;
         if (imbalance->at[slot] >= 0) {
@@ -108,8 +110,10 @@ static int resolve(struct imbalance *imbalance)
     imbalance->resolved = true;
     imbalance->width = reader->row.count;
     if (!imbalance->named && reader->row.count != FIXED_WIDTH) {
-        return grid_fail(reader, reader->row.count - 1, "no T record names the areas: expected %d "
-                         "fields in the known order, found %zu", FIXED_WIDTH, reader->row.count);
+        return grid_fail(reader, reader->row.count - 1,
+                         "no T record names the areas: expected %d "
+                         "fields in the known order, found %zu",
+                         FIXED_WIDTH, reader->row.count);
     }
     for (int price = 0; price < PRICES; price++) {
         if (!imbalance->named) {
@@ -197,7 +201,8 @@ static int read_record(struct imbalance *imbalance)
     }
     if (strcmp(kind, "D") == 0) {
         return reader->row.count <= FIRST_PRICE
-                   ? grid_fail(reader, reader->row.count, "expected prices, found the end of the row")
+                   ? grid_fail(reader, reader->row.count,
+                               "expected prices, found the end of the row")
                    : read_prices(imbalance);
     }
     return grid_fail(reader, RECORD, "expected H, T or D, found '%.20s'", kind);
@@ -210,8 +215,8 @@ static int emit(struct imbalance *imbalance)
 
     for (int price = 0; price < PRICES && status == 0; price++) {
         enum agent_area area = (enum agent_area)(AGENT_AREA_HOKKAIDO + price % AREAS);
-        enum agent_quantity quantity = price < AREAS ? AGENT_PRICE_IMBALANCE_SURPLUS
-                                                     : AGENT_PRICE_IMBALANCE_SHORTAGE;
+        enum agent_quantity quantity =
+            price < AREAS ? AGENT_PRICE_IMBALANCE_SURPLUS : AGENT_PRICE_IMBALANCE_SHORTAGE;
         status = grid_table_emit(&imbalance->table, (size_t)price, 1,
                                  agent_batch_series(batch, area, quantity, AGENT_ACTUAL, NULL));
     }

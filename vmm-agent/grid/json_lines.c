@@ -14,9 +14,8 @@
 #include "grid/reader.h"
 #include "support/json.h"
 
-#define PLACE_CHARACTERS                                                                           \
-    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
-#define SECONDS_MAX (7 * AGENT_DAY_SECONDS)
+#define PLACE_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+#define SECONDS_MAX      (7 * AGENT_DAY_SECONDS)
 
 struct stream {
     struct grid_reader *reader;
@@ -71,8 +70,10 @@ static int read_key(const json_t *object, struct agent_series *key, struct agent
         return agent_error_set(error, EINVAL, "unknown area '%.40s'", area);
     }
     if (key->stage == AGENT_STAGE_COUNT) {
-        return agent_error_set(error, EINVAL, "stage: expected actual, forecast or plan, found "
-                               "'%.40s'", stage);
+        return agent_error_set(error, EINVAL,
+                               "stage: expected actual, forecast or plan, found "
+                               "'%.40s'",
+                               stage);
     }
     const char *ours = agent_unit_name(agent_quantity_unit(key->quantity));
     if (strcmp(unit, ours) != 0) {
@@ -150,8 +151,9 @@ static int keep(struct stream *stream, const struct agent_series *key,
 
 static int read_line(struct stream *stream, const char *text, size_t size)
 {
-    static const char *const known[] = {"area", "quantity", "stage", "place", "time", "seconds",
-                                        "value", "unit", "issued_at", "quality", NULL};
+    static const char *const known[] = {"area",      "quantity", "stage", "place",
+                                        "time",      "seconds",  "value", "unit",
+                                        "issued_at", "quality",  NULL};
     struct agent_error why = {0};
     json_error_t problem;
     struct agent_series key;

@@ -114,7 +114,6 @@ struct grid_limits grid_limits(enum agent_area area, enum agent_quantity quantit
     default:
         break;
     }
-    return area > AGENT_AREA_NONE && area < AGENT_AREA_COUNT
-               ? area_limits(area, quantity)
-               : (struct grid_limits){NAN, NAN};
+    return area > AGENT_AREA_NONE && area < AGENT_AREA_COUNT ? area_limits(area, quantity)
+                                                             : (struct grid_limits){NAN, NAN};
 }

@@ -33,11 +33,20 @@ enum column {
     COLUMN_COUNT
 };
 
-static const char *const keys[COLUMN_COUNT] = {
-    "連系線",           "対象日付",           "対象時刻",           "運用容量(順方向)",
-    "運用容量(逆方向)", "広域調整枠(順方向)", "広域調整枠(逆方向)", "マージン(順方向)",
-    "マージン(逆方向)", "空容量(順方向)",     "空容量(逆方向)",     "計画潮流(順方向)",
-    "計画潮流(逆方向)", "潮流実績"};
+static const char *const keys[COLUMN_COUNT] = {"連系線",
+                                               "対象日付",
+                                               "対象時刻",
+                                               "運用容量(順方向)",
+                                               "運用容量(逆方向)",
+                                               "広域調整枠(順方向)",
+                                               "広域調整枠(逆方向)",
+                                               "マージン(順方向)",
+                                               "マージン(逆方向)",
+                                               "空容量(順方向)",
+                                               "空容量(逆方向)",
+                                               "計画潮流(順方向)",
+                                               "計画潮流(逆方向)",
+                                               "潮流実績"};
 
 static bool read_column(int index)
 {
@@ -198,10 +207,10 @@ static int emit_line(struct flows *flows, int line)
         if (!read_column(index)) {
             continue;
         }
-        status = grid_table_emit(table, (size_t)index, 1,
-                                 agent_batch_series(flows->reader->batch, AGENT_AREA_NONE,
-                                                    quantities[index], AGENT_ACTUAL,
-                                                    lines[line].place));
+        status =
+            grid_table_emit(table, (size_t)index, 1,
+                            agent_batch_series(flows->reader->batch, AGENT_AREA_NONE,
+                                               quantities[index], AGENT_ACTUAL, lines[line].place));
     }
     return status;
 }

@@ -9,16 +9,11 @@ static const struct {
     const char *name;
     const char *japanese;
 } areas[AGENT_AREA_COUNT] = {
-    [AGENT_AREA_NONE] = {"none", ""},
-    [AGENT_AREA_HOKKAIDO] = {"hokkaido", "北海道"},
-    [AGENT_AREA_TOHOKU] = {"tohoku", "東北"},
-    [AGENT_AREA_TOKYO] = {"tokyo", "東京"},
-    [AGENT_AREA_CHUBU] = {"chubu", "中部"},
-    [AGENT_AREA_HOKURIKU] = {"hokuriku", "北陸"},
-    [AGENT_AREA_KANSAI] = {"kansai", "関西"},
-    [AGENT_AREA_CHUGOKU] = {"chugoku", "中国"},
-    [AGENT_AREA_SHIKOKU] = {"shikoku", "四国"},
-    [AGENT_AREA_KYUSHU] = {"kyushu", "九州"},
+    [AGENT_AREA_NONE] = {"none", ""},           [AGENT_AREA_HOKKAIDO] = {"hokkaido", "北海道"},
+    [AGENT_AREA_TOHOKU] = {"tohoku", "東北"},   [AGENT_AREA_TOKYO] = {"tokyo", "東京"},
+    [AGENT_AREA_CHUBU] = {"chubu", "中部"},     [AGENT_AREA_HOKURIKU] = {"hokuriku", "北陸"},
+    [AGENT_AREA_KANSAI] = {"kansai", "関西"},   [AGENT_AREA_CHUGOKU] = {"chugoku", "中国"},
+    [AGENT_AREA_SHIKOKU] = {"shikoku", "四国"}, [AGENT_AREA_KYUSHU] = {"kyushu", "九州"},
     [AGENT_AREA_OKINAWA] = {"okinawa", "沖縄"},
 };
 
@@ -68,8 +63,9 @@ static const struct {
 
 static const char *const stages[AGENT_STAGE_COUNT] = {"actual", "forecast", "plan"};
 static const char *const units[AGENT_UNIT_COUNT] = {"", "MW", "W", "JPY/kWh", "1", "gCO2/kWh"};
-static const char *const flags[] = {"missing", "imbalanced", "range",     "incomplete", "future",
-                                    "stale",   "revised",    "modelled", "duplicate",  "jump", "layout"};
+static const char *const flags[] = {"missing",   "imbalanced", "range",   "incomplete",
+                                    "future",    "stale",      "revised", "modelled",
+                                    "duplicate", "jump",       "layout"};
 #define FLAG_COUNT (sizeof(flags) / sizeof(flags[0]))
 
 const char *agent_area_name(enum agent_area area)

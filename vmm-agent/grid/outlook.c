@@ -27,12 +27,11 @@
 static const struct {
     const char *name;
     const char *place;
-} places[PLACES] = {
-    {"九州本土", ""}, {"対馬", "tsushima"}, {"壱岐", "iki"}, {"五島", "goto"}};
+} places[PLACES] = {{"九州本土", ""}, {"対馬", "tsushima"}, {"壱岐", "iki"}, {"五島", "goto"}};
 
 struct page {
     struct grid_reader *reader;
-    const char *at; /* in the normalised HTML */
+    const char *at;  /* in the normalised HTML */
     int64_t about_s; /* the year is the one nearest to this */
     int64_t issued_s;
     int64_t day_s[DAYS];
@@ -158,8 +157,7 @@ static int read_days(struct page *page)
         if (sscanf(page->cells[index], "%2d月%2d日", &month, &day) != 2) {
             continue;
         }
-        if (page->days == DAYS ||
-            !nearest(month, day, page->about_s, &page->day_s[page->days])) {
+        if (page->days == DAYS || !nearest(month, day, page->about_s, &page->day_s[page->days])) {
             return fail(page, "three days", page->cells[index]);
         }
         page->days++;
@@ -254,7 +252,7 @@ static int read_table(struct page *page)
         for (int index = 0; page->cell_count > 0 && index < PLACES; index++) {
             place = strcmp(page->cells[0], places[index].name) == 0 ? index : place;
         }
-        int status = place < PLACES   ? keep_row(page, place)
+        int status = place < PLACES    ? keep_row(page, place)
                      : page->days == 0 ? read_days(page)
                      : page->cell_count > 0
                          ? fail(page, "九州本土, 対馬, 壱岐 or 五島", page->cells[0])
@@ -306,9 +304,9 @@ static int parse(struct grid_reader *reader)
     } else {
         drop_blanks(html);
         page.at = strstr(html, "再生可能エネルギー出力制御見通し");
-        status = page.at != NULL ? read_issued(&page)
-                                 : fail(&page, "the heading 再生可能エネルギー出力制御見通し",
-                                        "none");
+        status = page.at != NULL
+                     ? read_issued(&page)
+                     : fail(&page, "the heading 再生可能エネルギー出力制御見通し", "none");
     }
     status = status < 0 ? status : read_table(&page);
     free(html);

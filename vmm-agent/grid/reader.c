@@ -65,8 +65,7 @@ static enum agent_area area_by_number(const char *base)
     const char *bar = jukyu != NULL ? strchr(jukyu + 6, '_') : NULL;
     if (bar != NULL && strspn(bar + 1, "0123456789") == 2) {
         int number = atoi(bar + 1);
-        return number >= 1 && number < AGENT_AREA_COUNT ? (enum agent_area)number
-                                                        : AGENT_AREA_NONE;
+        return number >= 1 && number < AGENT_AREA_COUNT ? (enum agent_area)number : AGENT_AREA_NONE;
     }
     return AGENT_AREA_NONE;
 }
@@ -195,13 +194,17 @@ int grid_date(struct grid_reader *reader, size_t index, struct agent_date *date)
 int grid_row_width(struct grid_reader *reader, size_t expected)
 {
     if (reader->row.count < expected) {
-        return grid_fail(reader, reader->row.count, "expected %zu fields as in the header, found "
-                         "%zu", expected, reader->row.count);
+        return grid_fail(reader, reader->row.count,
+                         "expected %zu fields as in the header, found "
+                         "%zu",
+                         expected, reader->row.count);
     }
     for (size_t index = expected; index < reader->row.count; index++) {
         if (reader->row.fields[index][0] != '\0') {
-            return grid_fail(reader, index, "expected %zu fields as in the header, found '%.40s' "
-                             "beyond them", expected, reader->row.fields[index]);
+            return grid_fail(reader, index,
+                             "expected %zu fields as in the header, found '%.40s' "
+                             "beyond them",
+                             expected, reader->row.fields[index]);
         }
     }
     return 0;

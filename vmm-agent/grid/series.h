@@ -13,9 +13,9 @@
 
 #include "support/error.h"
 
-#define AGENT_PLACE_MAX         32      /* bytes with the terminator */
-#define AGENT_SERIES_MAX        64      /* series in one batch */
-#define AGENT_SERIES_POINTS_MAX 40000   /* points in one series: two years of slots and a bit */
+#define AGENT_PLACE_MAX         32    /* bytes with the terminator */
+#define AGENT_SERIES_MAX        64    /* series in one batch */
+#define AGENT_SERIES_POINTS_MAX 40000 /* points in one series: two years of slots and a bit */
 
 /* Numbers are those of the operators' file names eria_jukyu_YYYYMM_NN.csv. */
 enum agent_area {
@@ -47,27 +47,27 @@ enum agent_quantity {
     AGENT_GEOTHERMAL,
     AGENT_BIOMASS,
     AGENT_BIOMASS_CURTAILED,
-    AGENT_PV,             /* after curtailment: potential = PV + PV_CURTAILED */
+    AGENT_PV, /* after curtailment: potential = PV + PV_CURTAILED */
     AGENT_PV_CURTAILED,
     AGENT_WIND,
     AGENT_WIND_CURTAILED,
-    AGENT_PUMPED,         /* negative while pumping */
-    AGENT_GRID_BATTERY,   /* negative while charging */
-    AGENT_INTERCONNECTION,/* positive = import into the area, in every area */
+    AGENT_PUMPED,          /* negative while pumping */
+    AGENT_GRID_BATTERY,    /* negative while charging */
+    AGENT_INTERCONNECTION, /* positive = import into the area, in every area */
     AGENT_OTHER,
     AGENT_TOTAL,
     /* area forecast / plan / actual files, MW average over the slot */
-    AGENT_GENERATION,     /* エリア総発電量 */
-    AGENT_WIND_PV,        /* エリア風力・太陽光発電量 */
+    AGENT_GENERATION, /* エリア総発電量 */
+    AGENT_WIND_PV,    /* エリア風力・太陽光発電量 */
     /* usage forecast */
-    AGENT_USAGE_RATIO,    /* demand / supply capacity, 0..1.5 */
+    AGENT_USAGE_RATIO, /* demand / supply capacity, 0..1.5 */
     AGENT_SUPPLY_CAPACITY,
     /* markets, JPY/kWh */
     AGENT_PRICE_SPOT,
-    AGENT_PRICE_SYSTEM,   /* area none */
+    AGENT_PRICE_SYSTEM, /* area none */
     AGENT_PRICE_IMBALANCE_SURPLUS,
     AGENT_PRICE_IMBALANCE_SHORTAGE,
-    AGENT_VOLUME_SPOT,    /* MW average over the slot, area none */
+    AGENT_VOLUME_SPOT, /* MW average over the slot, area none */
     /* curtailment outlook: MW that will be curtailed in [start, start + length), 0 = none */
     AGENT_CURTAILMENT_OUTLOOK,
     /* lines between areas: place names the line, MW, positive in the line's named direction */

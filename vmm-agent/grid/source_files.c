@@ -187,8 +187,7 @@ static int scan(struct file_source *files, int64_t now_s, const struct agent_sin
     return given;
 }
 
-static int poll_directory(struct agent_source *source, int64_t now_s,
-                          const struct agent_sink *sink)
+static int poll_directory(struct agent_source *source, int64_t now_s, const struct agent_sink *sink)
 {
     struct file_source *files = files_of(source);
     char events[EVENTS_SIZE] __attribute__((aligned(__alignof__(struct inotify_event))));

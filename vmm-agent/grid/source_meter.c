@@ -33,8 +33,8 @@ static int give(struct agent_source *source, const char *format, const struct ag
     }
     agent_batch_init(batch, source->config.name, format);
     batch->fetched_s = point->start_s + point->length_s;
-    struct agent_series *series = agent_batch_series(batch, AGENT_AREA_NONE, quantity,
-                                                     AGENT_ACTUAL, source->config.place);
+    struct agent_series *series =
+        agent_batch_series(batch, AGENT_AREA_NONE, quantity, AGENT_ACTUAL, source->config.place);
     int status = agent_series_append(series, *point);
     if (status == 0) {
         grid_check_series(series, batch->fetched_s);
@@ -106,13 +106,13 @@ int source_open_meter(const struct agent_source_config *config, struct agent_sou
     if (meter == NULL) {
         return agent_error_set(error, ENOMEM, "no memory for source %s", config->name);
     }
-    meter->base = (struct agent_source){
-        config->kind == AGENT_SOURCE_BATTERY ? &battery : &power, *config, -1, 0};
-    meter->meter = (struct agent_power_meter){.root = meter->base.config.location,
-                                              .idle_w = config->idle_w,
-                                              .busy_w = config->busy_w,
-                                              .overhead = config->overhead > 0 ? config->overhead
-                                                                             : 1};
+    meter->base = (struct agent_source){config->kind == AGENT_SOURCE_BATTERY ? &battery : &power,
+                                        *config, -1, 0};
+    meter->meter =
+        (struct agent_power_meter){.root = meter->base.config.location,
+                                   .idle_w = config->idle_w,
+                                   .busy_w = config->busy_w,
+                                   .overhead = config->overhead > 0 ? config->overhead : 1};
     *out = &meter->base;
     return 0;
 }

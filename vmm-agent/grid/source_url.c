@@ -40,8 +40,8 @@ static int poll_url(struct agent_source *source, int64_t now_s, const struct age
         return 0;
     }
     /* After a restart the last good answer counts as read when it was fetched, not now. */
-    int given = source_give(source, source->config.location, last.bytes, last.size, last.fetched_s,
-                            sink);
+    int given =
+        source_give(source, source->config.location, last.bytes, last.size, last.fetched_s, sink);
     url->given = given >= 0;
     return given;
 }
@@ -56,8 +56,8 @@ int source_open_url(const struct agent_source_config *config, struct agent_sourc
         return agent_error_set(error, ENOMEM, "no memory for source %s", config->name);
     }
     url->base = (struct agent_source){&ops, *config, -1, 0};
-    int status = agent_fetch_open(config->location, config->cache, config->poll_s, &url->fetch,
-                                  error);
+    int status =
+        agent_fetch_open(config->location, config->cache, config->poll_s, &url->fetch, error);
     if (status < 0) {
         close_url(&url->base);
         return status;

@@ -81,7 +81,8 @@ static int read_header(struct spot *spot)
     int status = grid_next_row(reader);
 
     if (status <= 0) {
-        return status < 0 ? status : grid_fail(reader, 0, "expected the column names, found the end");
+        return status < 0 ? status
+                          : grid_fail(reader, 0, "expected the column names, found the end");
     }
     for (size_t index = 0; index < reader->row.count; index++) {
         shorten(reader->row.fields[index]);
@@ -101,8 +102,8 @@ static int read_header(struct spot *spot)
     }
     spot->day_at = (size_t)spot->columns[one ? DAY : DAY_OTHER].at;
     for (int index = SYSTEM; index < COLUMN_COUNT; index++) { /* the ten prices stand together */
-        spot->reordered = spot->reordered ||
-                          spot->columns[index].at != spot->columns[SYSTEM].at + index - SYSTEM;
+        spot->reordered =
+            spot->reordered || spot->columns[index].at != spot->columns[SYSTEM].at + index - SYSTEM;
     }
     spot->width = (size_t)width;
     return 0;
@@ -120,9 +121,10 @@ static int read_start(struct spot *spot, int64_t *start_s)
         return status;
     }
     if (spot->fiscal_year != 0 && agent_fiscal_year(date) != spot->fiscal_year) {
-        return grid_fail(reader, spot->day_at, "expected a day of fiscal year %d as in the file "
-                         "name, found '%.20s'", spot->fiscal_year,
-                         reader->row.fields[spot->day_at]);
+        return grid_fail(reader, spot->day_at,
+                         "expected a day of fiscal year %d as in the file "
+                         "name, found '%.20s'",
+                         spot->fiscal_year, reader->row.fields[spot->day_at]);
     }
     status = grid_number(reader, slot_at, keys[SLOT], &slot);
     if (status != 0 || slot < 1 || slot > AGENT_SLOTS_PER_DAY || slot > floor(slot)) {
@@ -171,8 +173,7 @@ static int emit(struct spot *spot)
         enum agent_quantity quantity = index == VOLUME   ? AGENT_VOLUME_SPOT
                                        : index == SYSTEM ? AGENT_PRICE_SYSTEM
                                                          : AGENT_PRICE_SPOT;
-        status = grid_table_emit(&spot->table, (size_t)index,
-                                 index == VOLUME ? MW_PER_KWH_SLOT : 1,
+        status = grid_table_emit(&spot->table, (size_t)index, index == VOLUME ? MW_PER_KWH_SLOT : 1,
                                  agent_batch_series(batch, area, quantity, AGENT_ACTUAL, NULL));
     }
     return status;

@@ -14,9 +14,9 @@
 #include "grid/reader.h"
 #include "support/text.h"
 
-#define MW_PER_10MW   10.0
-#define RATIO_SLACK   0.03 /* the operators round the ratio to whole percents, some of peaks */
-#define HOUR_S        3600
+#define MW_PER_10MW    10.0
+#define RATIO_SLACK    0.03 /* the operators round the ratio to whole percents, some of peaks */
+#define HOUR_S         3600
 #define FIVE_MINUTES_S 300
 
 enum column { DATE, TIME, ACTUAL, FORECAST, RATIO, CAPACITY, PV, COLUMN_COUNT };
@@ -113,17 +113,20 @@ static int read_header(struct usage *usage)
         usage->kind = names[name].kind != NONE ? names[name].kind : usage->kind;
     }
     bool whole = usage->at[ACTUAL] >= 0 && usage->at[DATE] >= 0 && usage->at[TIME] >= 0 &&
-                 (usage->kind != HOURLY || (usage->at[FORECAST] >= 0 && usage->at[CAPACITY] >= 0 &&
-                                            usage->at[RATIO] >= 0));
+                 (usage->kind != HOURLY ||
+                  (usage->at[FORECAST] >= 0 && usage->at[CAPACITY] >= 0 && usage->at[RATIO] >= 0));
     if (ours && !whole) {
-        return grid_fail(reader, 0, "expected the columns DATE, TIME, 当日実績(万kW), 予測値(万kW), 使用率(%%), "
-                         "供給力(万kW); some are missing");
+        return grid_fail(
+            reader, 0,
+            "expected the columns DATE, TIME, 当日実績(万kW), 予測値(万kW), 使用率(%%), "
+            "供給力(万kW); some are missing");
     }
-    /* All operators begin with these; ratio and capacity come in two orders, but check each other */
-    usage->reordered = ours && (usage->at[DATE] != 0 || usage->at[TIME] != 1 ||
-                                usage->at[ACTUAL] != 2 ||
-                                (usage->at[FORECAST] >= 0 && usage->at[FORECAST] != 3) ||
-                                (usage->at[PV] >= 0 && usage->at[PV] != 3));
+    /* All operators begin with these; ratio and capacity come in two orders, but check each other
+     */
+    usage->reordered =
+        ours && (usage->at[DATE] != 0 || usage->at[TIME] != 1 || usage->at[ACTUAL] != 2 ||
+                 (usage->at[FORECAST] >= 0 && usage->at[FORECAST] != 3) ||
+                 (usage->at[PV] >= 0 && usage->at[PV] != 3));
     return 0;
 }
 
@@ -153,21 +156,24 @@ static int read_row(struct usage *usage)
         return status;
     }
     if (usage->has_day && agent_date_start(date) != agent_date_start(usage->day)) {
-        return grid_fail(reader, (size_t)usage->at[DATE], "expected the same day in the whole "
-                         "file, found '%.20s'", reader->row.fields[usage->at[DATE]]);
+        return grid_fail(reader, (size_t)usage->at[DATE],
+                         "expected the same day in the whole "
+                         "file, found '%.20s'",
+                         reader->row.fields[usage->at[DATE]]);
     }
     usage->has_day = true;
     usage->day = date;
     int minutes = grid_minutes(reader->row.fields[usage->at[TIME]]);
     int step = hourly ? 60 : 5;
     if (minutes < 0 || minutes >= 1440 || minutes % step != 0) {
-        return grid_fail(reader, (size_t)usage->at[TIME], "expected the start of %d minutes, "
-                         "found '%.20s'", step, reader->row.fields[usage->at[TIME]]);
+        return grid_fail(reader, (size_t)usage->at[TIME],
+                         "expected the start of %d minutes, "
+                         "found '%.20s'",
+                         step, reader->row.fields[usage->at[TIME]]);
     }
-    struct grid_record *record =
-        grid_table_add(hourly ? &usage->hourly : &usage->five,
-                       agent_date_start(date) + minutes * 60, hourly ? HOUR_S : FIVE_MINUTES_S,
-                       reader->row.line);
+    struct grid_record *record = grid_table_add(hourly ? &usage->hourly : &usage->five,
+                                                agent_date_start(date) + minutes * 60,
+                                                hourly ? HOUR_S : FIVE_MINUTES_S, reader->row.line);
     if (record == NULL) {
         return -ENOMEM;
     }
@@ -230,8 +236,7 @@ static int emit_one(struct usage *usage, const struct grid_table *table, enum co
     struct agent_series *series =
         agent_batch_series(usage->reader->batch, usage->reader->area, quantity, stage,
                            table == &usage->hourly ? "hourly" : "5min");
-    int status =
-        grid_table_emit(table, column, column == RATIO ? 0.01 : MW_PER_10MW, series);
+    int status = grid_table_emit(table, column, column == RATIO ? 0.01 : MW_PER_10MW, series);
 
     if (status == 0) {
         series->issued_s = usage->issued_s;
@@ -245,16 +250,17 @@ static int emit(struct usage *usage)
     int status = grid_table_sort(&usage->hourly, reader);
 
     status = status < 0 ? status : grid_table_sort(&usage->five, reader);
-    status = status < 0 ? status
-                        : emit_one(usage, &usage->hourly, ACTUAL, AGENT_DEMAND, AGENT_ACTUAL);
+    status =
+        status < 0 ? status : emit_one(usage, &usage->hourly, ACTUAL, AGENT_DEMAND, AGENT_ACTUAL);
     status = status < 0 ? status
                         : emit_one(usage, &usage->hourly, FORECAST, AGENT_DEMAND, AGENT_FORECAST);
     status = status < 0 ? status
                         : emit_one(usage, &usage->hourly, RATIO, AGENT_USAGE_RATIO, AGENT_ACTUAL);
-    status = status < 0 ? status
-                        : emit_one(usage, &usage->hourly, CAPACITY, AGENT_SUPPLY_CAPACITY,
-                                   AGENT_FORECAST);
-    status = status < 0 ? status : emit_one(usage, &usage->five, ACTUAL, AGENT_DEMAND, AGENT_ACTUAL);
+    status = status < 0
+                 ? status
+                 : emit_one(usage, &usage->hourly, CAPACITY, AGENT_SUPPLY_CAPACITY, AGENT_FORECAST);
+    status =
+        status < 0 ? status : emit_one(usage, &usage->five, ACTUAL, AGENT_DEMAND, AGENT_ACTUAL);
     return status < 0 ? status : emit_one(usage, &usage->five, PV, AGENT_PV, AGENT_ACTUAL);
 }
 

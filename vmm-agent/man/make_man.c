@@ -92,16 +92,16 @@ static void put_common(void)
 {
     printf(".SH \"COMMON OPTIONS\"\n");
     put_options(agent_common_options());
-    printf(".SH \"EXIT STATUS\"\n"
-           "0 done; 1 done, and the answer is no (doubtful data, an infeasible instance); 2 command\n"
-           "line or configuration; 3 an input cannot be read or is not what it should be; 4 store or\n"
-           "system.\n");
+    printf(
+        ".SH \"EXIT STATUS\"\n"
+        "0 done; 1 done, and the answer is no (doubtful data, an infeasible instance); 2 command\n"
+        "line or configuration; 3 an input cannot be read or is not what it should be; 4 store or\n"
+        "system.\n");
 }
 
 static void put_top(void)
 {
-    put_heading("vmm-agent",
-                "decides from power-grid signals when and where virtual machines run");
+    put_heading("vmm-agent", "decides from power-grid signals when and where virtual machines run");
     printf(".SH SYNOPSIS\n.B vmm\\-agent\n.I COMMAND\n.RI [ OPTIONS ]\n.RI [ OPERANDS ]\n"
            ".SH COMMANDS\n");
     for (size_t index = 0; agent_commands[index] != NULL; index++) {

@@ -29,7 +29,8 @@ int64_t agent_store_put_document(struct agent_store *store, enum agent_document 
     int64_t id = 0;
 
     if (body == NULL || sources == NULL) {
-        id = agent_error_set(error, ENOMEM, "store: the document is no JSON value or memory is out");
+        id =
+            agent_error_set(error, ENOMEM, "store: the document is no JSON value or memory is out");
     } else if (strlen(about) >= ABOUT_MAX) {
         id = agent_error_set(error, EINVAL, "store: '%.60s...' is longer than %d bytes", about,
                              ABOUT_MAX - 1);
@@ -58,10 +59,11 @@ int64_t agent_store_latest_document(struct agent_store *store, enum agent_docume
     sqlite3_stmt *statement = NULL;
     json_error_t problem;
     int64_t id = 0;
-    int status = store_prepare(store,
-                               "SELECT id, body FROM document WHERE kind = ?1 AND about = ?2"
-                               " AND (?3 = 0 OR made_s <= ?3) ORDER BY made_s DESC, id DESC LIMIT 1",
-                               &statement, error);
+    int status =
+        store_prepare(store,
+                      "SELECT id, body FROM document WHERE kind = ?1 AND about = ?2"
+                      " AND (?3 = 0 OR made_s <= ?3) ORDER BY made_s DESC, id DESC LIMIT 1",
+                      &statement, error);
 
     if (status == 0) {
         sqlite3_bind_int(statement, 1, (int)kind);
@@ -78,9 +80,9 @@ int64_t agent_store_latest_document(struct agent_store *store, enum agent_docume
                                 "store: document %lld is not JSON", (long long)id);
         }
     } else {
-        id = status < 0 ? status
-                        : agent_error_set(error, ENOENT, "store: no such document about '%.100s'",
-                                          about);
+        id = status < 0
+                 ? status
+                 : agent_error_set(error, ENOENT, "store: no such document about '%.100s'", about);
     }
     sqlite3_finalize(statement);
     return id;
@@ -132,11 +134,14 @@ int64_t agent_store_retain(struct agent_store *store, const struct agent_retenti
     if (deleted > 0) {
         int64_t status = drop(store,
                               "UPDATE batch SET points = (SELECT count(*) FROM point p WHERE"
-                              " p.batch = batch.id)", 0, error);
+                              " p.batch = batch.id)",
+                              0, error);
         status = status < 0 ? status : drop(store, "DELETE FROM batch WHERE points = 0", 0, error);
         status = status < 0 ? status
-                            : drop(store, "DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM point"
-                                          " p WHERE p.series = series.id)", 0, error);
+                            : drop(store,
+                                   "DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM point"
+                                   " p WHERE p.series = series.id)",
+                                   0, error);
         deleted = status < 0 ? status : deleted;
     }
     deleted = store_end(store, deleted, error);

@@ -8,23 +8,11 @@
 #include <string.h>
 #include <sys/types.h>
 
-#include "store/private.h"
+#include "store/import.h"
 #include "support/json.h"
 #include "support/slot.h"
 
 #define LINE_MAX_BYTES (64u << 20)
-
-struct import {
-    struct agent_store *store;
-    struct agent_error *error;
-    const char *name;
-    unsigned line;
-    json_t *batches;   /* old id as text to new id; negative = was there already */
-    json_t *documents;
-    sqlite3_stmt *point;
-    int64_t added;
-    bool ended;
-};
 
 static const struct agent_range any_value = {-1e300, 1e300};
 
@@ -34,7 +22,7 @@ static int at_line(struct import *import, int code, const struct agent_error *wh
                           "%s", why->text);
 }
 
-static int remember(json_t *map, int64_t old, int64_t new_id)
+int import_remember(json_t *map, int64_t old, int64_t new_id)
 {
     char key[24];
 
@@ -45,7 +33,7 @@ static int remember(json_t *map, int64_t old, int64_t new_id)
                : 0;
 }
 
-static int64_t recall(const json_t *map, int64_t old)
+int64_t import_recall(const json_t *map, int64_t old)
 {
     char key[24];
 
@@ -53,8 +41,7 @@ static int64_t recall(const json_t *map, int64_t old)
     return json_integer_value(json_object_get(map, key));
 }
 
-/* Is @id of @table free? Return: @id, 0 = taken, -errno. */
-static int64_t free_id(struct import *import, const char *sql, int64_t id)
+int64_t import_free_id(struct import *import, const char *sql, int64_t id)
 {
     sqlite3_stmt *statement = NULL;
     int status = store_prepare(import->store, sql, &statement, import->error);
@@ -67,8 +54,7 @@ static int64_t free_id(struct import *import, const char *sql, int64_t id)
     return status < 0 ? status : status > 0 ? 0 : id;
 }
 
-/* Runs @statement, which finds or inserts. Return: first column or 0, -errno; finalizes. */
-static int64_t run_once(struct import *import, sqlite3_stmt *statement)
+int64_t import_run_once(struct import *import, sqlite3_stmt *statement)
 {
     int status = store_step(import->store, statement, import->error);
     int64_t answer = status > 0 ? sqlite3_column_int64(statement, 0) : status;
@@ -77,12 +63,12 @@ static int64_t run_once(struct import *import, sqlite3_stmt *statement)
     return answer;
 }
 
-static void bind_id(sqlite3_stmt *statement, int index, int64_t id)
+void import_bind_id(sqlite3_stmt *statement, int index, int64_t id)
 {
     if (id > 0) {
         sqlite3_bind_int64(statement, index, id);
     } else {
-        sqlite3_bind_null(statement, index); /* SQLite gives the next one */
+        sqlite3_bind_null(statement, index);
     }
 }
 
@@ -91,7 +77,8 @@ static int64_t known_batch(struct import *import, const char *const texts[3], in
     sqlite3_stmt *statement = NULL;
     int status = store_prepare(import->store,
                                "SELECT id FROM batch WHERE source = ? AND format = ? AND digest = ?"
-                               " AND fetched_s = ?", &statement, import->error);
+                               " AND fetched_s = ?",
+                               &statement, import->error);
 
     if (status < 0) {
         return status;
@@ -100,13 +87,13 @@ static int64_t known_batch(struct import *import, const char *const texts[3], in
         sqlite3_bind_text(statement, index + 1, texts[index], -1, SQLITE_STATIC);
     }
     sqlite3_bind_int64(statement, 4, fetched_s);
-    return run_once(import, statement);
+    return import_run_once(import, statement);
 }
 
 static int read_batch(struct import *import, const json_t *record, struct agent_error *why)
 {
-    static const char *const known[] = {"batch", "source", "format", "digest", "fetched_s",
-                                        "points", NULL};
+    static const char *const known[] = {"batch",     "source", "format", "digest",
+                                        "fetched_s", "points", NULL};
     const char *texts[3] = {NULL};
     int64_t old = 0;
     int64_t fetched_s = 0;
@@ -118,32 +105,34 @@ static int read_batch(struct import *import, const json_t *record, struct agent_
         agent_json_text(record, "record", "source", &texts[0], why) < 0 ||
         agent_json_text(record, "record", "format", &texts[1], why) < 0 ||
         agent_json_text(record, "record", "digest", &texts[2], why) < 0 ||
-        agent_json_integer(record, "record", "fetched_s", 0, AGENT_TIME_MAX_S, &fetched_s, why) < 0 ||
+        agent_json_integer(record, "record", "fetched_s", 0, AGENT_TIME_MAX_S, &fetched_s, why) <
+            0 ||
         agent_json_integer(record, "record", "points", 1, INT32_MAX, &points, why) < 0) {
         return -EBADMSG;
     }
     int64_t there = known_batch(import, texts, fetched_s);
     if (there != 0) {
-        return there < 0 ? (int)there : remember(import->batches, old, -there);
+        return there < 0 ? (int)there : import_remember(import->batches, old, -there);
     }
-    int64_t id = free_id(import, "SELECT 1 FROM batch WHERE id = ?", old);
-    int status = id < 0 ? (int)id
-                        : store_prepare(import->store,
-                                        "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)", &statement,
-                                        import->error);
+    int64_t id = import_free_id(import, "SELECT 1 FROM batch WHERE id = ?", old);
+    int status = id < 0
+                     ? (int)id
+                     : store_prepare(import->store, "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)",
+                                     &statement, import->error);
     if (status < 0) {
         return status;
     }
-    bind_id(statement, 1, id);
+    import_bind_id(statement, 1, id);
     for (int index = 0; index < 3; index++) {
         sqlite3_bind_text(statement, index + 2, texts[index], -1, SQLITE_STATIC);
     }
     sqlite3_bind_int64(statement, 5, fetched_s);
     sqlite3_bind_int64(statement, 6, points);
-    status = (int)run_once(import, statement);
+    status = (int)import_run_once(import, statement);
     import->added++;
     return status < 0 ? status
-                      : remember(import->batches, old, sqlite3_last_insert_rowid(import->store->db));
+                      : import_remember(import->batches, old,
+                                        sqlite3_last_insert_rowid(import->store->db));
 }
 
 static int put_point(struct import *import, int64_t series, int64_t batch, const json_t *point,
@@ -152,14 +141,17 @@ static int put_point(struct import *import, int64_t series, int64_t batch, const
     static const struct {
         int64_t min;
         int64_t max;
-    } limits[] = {{AGENT_TIME_MIN_S, AGENT_TIME_MAX_S}, {1, INT32_MAX}, {0, 0}, {0, UINT16_MAX},
+    } limits[] = {{AGENT_TIME_MIN_S, AGENT_TIME_MAX_S},
+                  {1, INT32_MAX},
+                  {0, 0},
+                  {0, UINT16_MAX},
                   {0, AGENT_TIME_MAX_S}};
     sqlite3_stmt *insert = import->point;
     const json_t *value = json_array_get(point, 2);
     double number = json_number_value(value);
     bool good = json_array_size(point) == 5 &&
-                (json_is_null(value) || (json_is_number(value) && isfinite(number) &&
-                                         fabs(number) <= any_value.max));
+                (json_is_null(value) ||
+                 (json_is_number(value) && isfinite(number) && fabs(number) <= any_value.max));
 
     sqlite3_reset(insert);
     sqlite3_bind_int64(insert, 1, series);
@@ -175,7 +167,8 @@ static int put_point(struct import *import, int64_t series, int64_t batch, const
         sqlite3_bind_int64(insert, columns[index], whole);
     }
     if (!good) {
-        return agent_error_set(why, EBADMSG, "points: expected [start_s, length_s, value or null, "
+        return agent_error_set(why, EBADMSG,
+                               "points: expected [start_s, length_s, value or null, "
                                "quality, issued_s]");
     }
     if (json_is_null(value)) {
@@ -205,11 +198,12 @@ static int read_series_key(const json_t *record, struct agent_series *key, int64
     const char *place = json_string_value(json_object_get(record, "place"));
     agent_series_init(key, agent_area_of(area), agent_quantity_of(quantity), agent_stage_of(stage));
     bool area_known = key->area != AGENT_AREA_NONE || strcmp(area, "none") == 0;
-    if (!area_known || key->quantity == AGENT_QUANTITY_INVALID ||
-        key->stage == AGENT_STAGE_COUNT || place == NULL || strlen(place) >= AGENT_PLACE_MAX) {
-        return agent_error_set(why, EBADMSG, "unknown series: area '%.20s', quantity '%.40s', "
-                               "stage '%.20s', place '%.40s'", area, quantity, stage,
-                               place != NULL ? place : "(none)");
+    if (!area_known || key->quantity == AGENT_QUANTITY_INVALID || key->stage == AGENT_STAGE_COUNT ||
+        place == NULL || strlen(place) >= AGENT_PLACE_MAX) {
+        return agent_error_set(why, EBADMSG,
+                               "unknown series: area '%.20s', quantity '%.40s', "
+                               "stage '%.20s', place '%.40s'",
+                               area, quantity, stage, place != NULL ? place : "(none)");
     }
     snprintf(key->place, sizeof(key->place), "%s", place);
     return 0;
@@ -228,7 +222,7 @@ static int read_series(struct import *import, const json_t *record, struct agent
     if (status < 0) {
         return status;
     }
-    int64_t batch = recall(import->batches, old);
+    int64_t batch = import_recall(import->batches, old);
     if (batch <= 0) {
         return batch < 0 ? 0 /* the batch was there already */
                          : agent_error_set(why, EBADMSG, "series_of %lld: no such batch above",
@@ -244,122 +238,14 @@ static int read_series(struct import *import, const json_t *record, struct agent
     return status;
 }
 
-/* Translates {"batch": id} and {"document": id} to the ids given here. */
-static json_t *translate(const struct import *import, const json_t *inputs)
-{
-    json_t *copy = json_deep_copy(inputs);
-    json_t *member = NULL;
-    size_t index = 0;
-
-    json_array_foreach(copy, index, member)
-    {
-        const char *const keys[] = {"batch", "document"};
-        const json_t *const maps[] = {import->batches, import->documents};
-        for (int kind = 0; kind < 2; kind++) {
-            int64_t old = json_integer_value(json_object_get(member, keys[kind]));
-            int64_t id = recall(maps[kind], old);
-            if (id != 0) {
-                json_object_set_new(member, keys[kind], json_integer(id < 0 ? -id : id));
-            }
-        }
-    }
-    return copy;
-}
-
-static int64_t known_document(struct import *import, int64_t kind, int64_t made_s,
-                              const char *about, const char *body)
-{
-    sqlite3_stmt *statement = NULL;
-    int status = store_prepare(import->store,
-                               "SELECT id FROM document WHERE kind = ? AND made_s = ? AND about = ?"
-                               " AND body = ?", &statement, import->error);
-
-    if (status < 0) {
-        return status;
-    }
-    sqlite3_bind_int64(statement, 1, kind);
-    sqlite3_bind_int64(statement, 2, made_s);
-    sqlite3_bind_text(statement, 3, about, -1, SQLITE_STATIC);
-    sqlite3_bind_text(statement, 4, body, -1, SQLITE_STATIC);
-    return run_once(import, statement);
-}
-
-struct document {
-    int64_t old;
-    int64_t kind;
-    int64_t made_s;
-    const char *about;
-    char *body;
-    char *inputs;
-};
-
-static int insert_document(struct import *import, const struct document *document)
-{
-    sqlite3_stmt *statement = NULL;
-    int64_t there = known_document(import, document->kind, document->made_s, document->about,
-                                   document->body);
-
-    if (there != 0) {
-        return there < 0 ? (int)there : remember(import->documents, document->old, -there);
-    }
-    int64_t id = free_id(import, "SELECT 1 FROM document WHERE id = ?", document->old);
-    int status = id < 0 ? (int)id
-                        : store_prepare(import->store,
-                                        "INSERT INTO document VALUES (?, ?, ?, ?, ?, ?)",
-                                        &statement, import->error);
-    if (status < 0) {
-        return status;
-    }
-    bind_id(statement, 1, id);
-    sqlite3_bind_int64(statement, 2, document->kind);
-    sqlite3_bind_int64(statement, 3, document->made_s);
-    sqlite3_bind_text(statement, 4, document->about, -1, SQLITE_STATIC);
-    sqlite3_bind_text(statement, 5, document->body, -1, SQLITE_STATIC);
-    sqlite3_bind_text(statement, 6, document->inputs, -1, SQLITE_STATIC);
-    status = (int)run_once(import, statement);
-    import->added++;
-    return status < 0 ? status
-                      : remember(import->documents, document->old,
-                                 sqlite3_last_insert_rowid(import->store->db));
-}
-
-static int read_document(struct import *import, const json_t *record, struct agent_error *why)
-{
-    static const char *const known[] = {"document", "kind", "made_s", "about",
-                                        "body",     "inputs", NULL};
-    struct document document = {0};
-    const json_t *body = json_object_get(record, "body");
-    json_t *inputs = NULL;
-
-    if (agent_json_only(record, "record", known, why) < 0 ||
-        agent_json_integer(record, "record", "document", 1, INT64_MAX, &document.old, why) < 0 ||
-        agent_json_integer(record, "record", "kind", 0, AGENT_DOCUMENT_COUNT - 1, &document.kind,
-                           why) < 0 ||
-        agent_json_integer(record, "record", "made_s", 0, AGENT_TIME_MAX_S, &document.made_s,
-                           why) < 0 ||
-        agent_json_text(record, "record", "about", &document.about, why) < 0 ||
-        agent_json_array(record, "record", "inputs", 0, 100000, &inputs, why) < 0 || body == NULL) {
-        return agent_error_set(why, EBADMSG, "record: key 'body' is missing");
-    }
-    json_t *translated = translate(import, inputs);
-    document.body = json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY);
-    document.inputs = json_dumps(translated, JSON_COMPACT);
-    json_decref(translated);
-    int status = document.body == NULL || document.inputs == NULL
-                     ? agent_error_set(why, ENOMEM, "no memory to import")
-                     : insert_document(import, &document);
-    free(document.body);
-    free(document.inputs);
-    return status;
-}
-
 static int read_first(const json_t *record, struct agent_error *why)
 {
     const char *store = json_string_value(json_object_get(record, "store"));
     json_int_t version = json_integer_value(json_object_get(record, "version"));
 
     if (store == NULL || strcmp(store, "vmm-agent") != 0 || version != 1) {
-        return agent_error_set(why, EBADMSG, "expected {\"store\":\"vmm-agent\",\"version\":1} in "
+        return agent_error_set(why, EBADMSG,
+                               "expected {\"store\":\"vmm-agent\",\"version\":1} in "
                                "the first line");
     }
     return 0;
@@ -386,7 +272,7 @@ static int read_record(struct import *import, const json_t *record, struct agent
         return read_series(import, record, why);
     }
     if (json_object_get(record, "document") != NULL) {
-        return read_document(import, record, why);
+        return import_document(import, record, why);
     }
     return agent_error_set(why, EBADMSG, "expected a batch, series_of or document");
 }

@@ -32,7 +32,8 @@ int store_step(struct agent_store *store, sqlite3_stmt *statement, struct agent_
 int store_begin(struct agent_store *store, struct agent_error *error);
 int64_t store_end(struct agent_store *store, int64_t status, struct agent_error *error);
 
-/** store_series_id() - id of a series, made when @create; 0 = there is none. Return: id or -errno */
+/** store_series_id() - id of a series, made when @create; 0 = there is none. Return: id or -errno
+ */
 int64_t store_series_id(struct agent_store *store, const struct agent_series *series, bool create,
                         struct agent_error *error);
 

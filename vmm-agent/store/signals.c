@@ -83,8 +83,8 @@ static int compare(struct writer *writer, const struct agent_point *point)
     bool empty = sqlite3_column_type(latest, 0) == SQLITE_NULL;
     double value = sqlite3_column_double(latest, 0);
     uint32_t quality = (uint32_t)sqlite3_column_int64(latest, 1);
-    bool same = empty ? isnan(point->value) : !(fabs(value - point->value) > 0) &&
-                                                  !isnan(point->value);
+    bool same =
+        empty ? isnan(point->value) : !(fabs(value - point->value) > 0) && !isnan(point->value);
     bool same_length = sqlite3_column_int64(latest, 2) == point->length_s;
     if (!same || !same_length) {
         return empty ? 1 : 2; /* filling a hole is no revision */
@@ -157,7 +157,8 @@ static int count_points(struct agent_store *store, int64_t batch, int points,
                         struct agent_error *error)
 {
     sqlite3_stmt *statement = NULL;
-    int status = store_prepare(store, "UPDATE batch SET points = ? WHERE id = ?", &statement, error);
+    int status =
+        store_prepare(store, "UPDATE batch SET points = ? WHERE id = ?", &statement, error);
 
     if (status == 0) {
         sqlite3_bind_int(statement, 1, points);
@@ -250,10 +251,11 @@ int agent_store_series(struct agent_store *store, const struct agent_query *quer
 {
     sqlite3_stmt *statement = NULL;
     struct agent_series found;
-    int status = bind_query(store, query,
-                            "SELECT p.start_s, p.length_s, p.value, p.quality, p.issued_s" FROM_POINTS
-                            " ORDER BY p.start_s, b.fetched_s, b.id",
-                            &statement, error);
+    int status =
+        bind_query(store, query,
+                   "SELECT p.start_s, p.length_s, p.value, p.quality, p.issued_s" FROM_POINTS
+                   " ORDER BY p.start_s, b.fetched_s, b.id",
+                   &statement, error);
 
     agent_series_init(&found, query->area, query->quantity, query->stage);
     snprintf(found.place, sizeof(found.place), "%s", query->place != NULL ? query->place : "");
@@ -277,8 +279,8 @@ int agent_store_series(struct agent_store *store, const struct agent_query *quer
     return (int)found.count;
 }
 
-int agent_store_provenance(struct agent_store *store, const struct agent_query *query,
-                           json_t **out, struct agent_error *error)
+int agent_store_provenance(struct agent_store *store, const struct agent_query *query, json_t **out,
+                           struct agent_error *error)
 {
     sqlite3_stmt *statement = NULL;
     json_t *list = json_array();

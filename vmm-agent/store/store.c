@@ -186,8 +186,10 @@ int agent_store_open(const char *path, struct agent_store **out, struct agent_er
     } else {
         sqlite3_extended_result_codes(store->db, 1);
         sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
-        status = store_run(store, "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
-                                  "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;", error);
+        status = store_run(store,
+                           "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
+                           "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
+                           error);
     }
     status = status < 0 ? status : migrate(store, error);
     if (status < 0) {
@@ -210,8 +212,8 @@ void agent_store_close(struct agent_store *store)
 static int broken(struct agent_store *store, struct agent_error *error, const char *what,
                   int64_t count)
 {
-    return agent_error_at(error, EBADMSG, (struct agent_place){store->path, 0, 0},
-                          "store: %lld %s", (long long)count, what);
+    return agent_error_at(error, EBADMSG, (struct agent_place){store->path, 0, 0}, "store: %lld %s",
+                          (long long)count, what);
 }
 
 int agent_store_check(struct agent_store *store, struct agent_error *error)
@@ -229,8 +231,9 @@ int agent_store_check(struct agent_store *store, struct agent_error *error)
                                       "store: %s", answer != NULL ? answer : "no answer");
     }
     sqlite3_finalize(statement);
-    status = status < 0 ? status
-                        : ask(store, "SELECT count(*) FROM pragma_foreign_key_check", &count, error);
+    status = status < 0
+                 ? status
+                 : ask(store, "SELECT count(*) FROM pragma_foreign_key_check", &count, error);
     if (status == 0 && count > 0) {
         return broken(store, error, "rows refer to rows that are not there", count);
     }

@@ -48,8 +48,8 @@ int agent_store_series(struct agent_store *store, const struct agent_query *quer
 
 /** agent_store_provenance() - which batches the answer to @query comes from
  * @out: new reference to an array of {"batch": id}, ascending. Return: their number or -errno. */
-int agent_store_provenance(struct agent_store *store, const struct agent_query *query,
-                           json_t **out, struct agent_error *error);
+int agent_store_provenance(struct agent_store *store, const struct agent_query *query, json_t **out,
+                           struct agent_error *error);
 
 /* Documents: forecasts, plans and what explains them, as JSON with provenance. */
 enum agent_document {

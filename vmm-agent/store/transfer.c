@@ -46,7 +46,8 @@ static int64_t export_batches(struct agent_store *store, FILE *out, struct agent
     int64_t records = 0;
     int status = store_prepare(store,
                                "SELECT id, source, format, digest, fetched_s, points FROM batch"
-                               " ORDER BY id", &row, error);
+                               " ORDER BY id",
+                               &row, error);
 
     while (status == 0 && (status = store_step(store, row, error)) > 0) {
         status = write_line(json_pack("{s:I,s:s,s:s,s:s,s:I,s:I}", "batch",
@@ -83,13 +84,19 @@ static int flush_group(struct group *group, FILE *out, int64_t *records, struct 
 
 static int start_group(struct group *group, sqlite3_stmt *row, struct agent_error *error)
 {
+    int area = sqlite3_column_int(row, 2);
+
+    if (area < 0 || area >= AGENT_AREA_COUNT) {
+        return agent_error_set(error, EBADMSG, "store: series %lld: no area has the number %d",
+                               (long long)sqlite3_column_int64(row, 1), area);
+    }
     group->batch = sqlite3_column_int64(row, 0);
     group->series = sqlite3_column_int64(row, 1);
     group->points = json_array();
-    group->record = json_pack("{s:I,s:s,s:s,s:s,s:s,s:o}", "series_of", (json_int_t)group->batch,
-                              "area", agent_area_name((enum agent_area)sqlite3_column_int(row, 2)),
-                              "quantity", text_at(row, 3), "stage", text_at(row, 4), "place",
-                              text_at(row, 5), "points", group->points);
+    group->record =
+        json_pack("{s:I,s:s,s:s,s:s,s:s,s:o}", "series_of", (json_int_t)group->batch, "area",
+                  agent_area_name((enum agent_area)area), "quantity", text_at(row, 3), "stage",
+                  text_at(row, 4), "place", text_at(row, 5), "points", group->points);
     return group->record != NULL ? 0 : agent_error_set(error, ENOMEM, "no memory to export");
 }
 
@@ -116,7 +123,8 @@ static int64_t export_points(struct agent_store *store, FILE *out, struct agent_
                                "SELECT p.batch, s.id, s.area, s.quantity, s.stage, s.place,"
                                " p.start_s, p.length_s, p.value, p.quality, p.issued_s FROM point p"
                                " JOIN series s ON s.id = p.series ORDER BY p.batch, s.area,"
-                               " s.quantity, s.stage, s.place, p.start_s", &row, error);
+                               " s.quantity, s.stage, s.place, p.start_s",
+                               &row, error);
 
     while (status == 0 && (status = store_step(store, row, error)) > 0) {
         status = 0;
@@ -139,7 +147,8 @@ static int64_t export_documents(struct agent_store *store, FILE *out, struct age
     int64_t records = 0;
     int status = store_prepare(store,
                                "SELECT id, kind, made_s, about, body, inputs FROM document"
-                               " ORDER BY id", &row, error);
+                               " ORDER BY id",
+                               &row, error);
 
     while (status == 0 && (status = store_step(store, row, error)) > 0) {
         json_t *body = json_loads(text_at(row, 4), JSON_DECODE_ANY, NULL);

@@ -70,7 +70,7 @@ int agent_file_read(const char *path, size_t max_bytes, char **out, size_t *size
     if (fd < 0) {
         return fail(error, errno, path, "open");
     }
-    int result = fstat(fd, &status) < 0        ? fail(error, errno, path, "look at")
+    int result = fstat(fd, &status) < 0    ? fail(error, errno, path, "look at")
                  : S_ISDIR(status.st_mode) ? fail(error, EISDIR, path, "read")
                                            : 0;
     if (result == 0) {

@@ -9,10 +9,9 @@
 #include "support/file.h"
 #include "support/text.h"
 
-
 static const char *kind_name(const json_t *value)
 {
-    static const char *const names[] = {"an object", "an array", "text", "a whole number",
+    static const char *const names[] = {"an object", "an array", "text",  "a whole number",
                                         "a number",  "true",     "false", "null"};
 
     return value == NULL ? "nothing" : names[json_typeof(value)];
@@ -44,8 +43,8 @@ static int missing(const char *where, const char *key, struct agent_error *error
     return agent_error_set(error, ENOENT, "%s: key '%s' is missing", where, key);
 }
 
-static int number(const json_t *value, const char *where, const char *key,
-                  struct agent_range range, double *out, struct agent_error *error)
+static int number(const json_t *value, const char *where, const char *key, struct agent_range range,
+                  double *out, struct agent_error *error)
 {
     if (!json_is_number(value)) {
         return agent_error_set(error, EINVAL, "%s.%s: expected a number, found %s", where, key,
@@ -159,8 +158,8 @@ int agent_json_only(const json_t *object, const char *where, const char *const *
         if (known[index] == NULL) {
             const char *near = agent_text_nearest(key, known);
             return agent_error_set(error, EINVAL, "%s: unknown key '%.60s'%s%s%s", where, key,
-                                   near != NULL ? "; did you mean '" : "",
-                                   near != NULL ? near : "", near != NULL ? "'?" : "");
+                                   near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
+                                   near != NULL ? "'?" : "");
         }
     }
     return 0;

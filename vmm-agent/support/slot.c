@@ -134,9 +134,8 @@ int agent_date_parse(const char *text, struct agent_date *date, struct agent_err
     size_t used = scan_date(text, &found);
 
     if (used == 0 || text[used] != '\0') {
-        return agent_error_set(error, EINVAL,
-                               "expected a date like 2026-04-02 in 2000..2099, found '%.40s'",
-                               text);
+        return agent_error_set(
+            error, EINVAL, "expected a date like 2026-04-02 in 2000..2099, found '%.40s'", text);
     }
     *date = found;
     return 0;

@@ -161,11 +161,10 @@ static int scan(const char *bytes, size_t size, struct build *build)
     while (!done && result == 0) {
         if (!yaml_parser_parse(&parser, &event)) {
             yaml_mark_t mark = parser.problem_mark;
-            result = agent_error_at(build->error, EINVAL, mark_place(build, mark),
-                                    "not valid YAML: %s%s%s",
-                                    parser.problem != NULL ? parser.problem : "unknown problem",
-                                    parser.context != NULL ? " " : "",
-                                    parser.context != NULL ? parser.context : "");
+            result = agent_error_at(
+                build->error, EINVAL, mark_place(build, mark), "not valid YAML: %s%s%s",
+                parser.problem != NULL ? parser.problem : "unknown problem",
+                parser.context != NULL ? " " : "", parser.context != NULL ? parser.context : "");
             break;
         }
         if (event.type == YAML_ALIAS_EVENT) {
@@ -207,7 +206,8 @@ int agent_yaml_parse(const char *bytes, size_t size, const char *name, struct ag
     yaml_node_t *top = yaml_document_get_root_node(&document);
     struct agent_yaml *tree = NULL;
     if (top == NULL) {
-        result = agent_error_at(error, EINVAL, (struct agent_place){name, 1, 1}, "the file is empty");
+        result =
+            agent_error_at(error, EINVAL, (struct agent_place){name, 1, 1}, "the file is empty");
     } else {
         tree = convert(&build, top, 1);
         result = tree != NULL ? 0 : -EINVAL;
@@ -325,8 +325,8 @@ int agent_yaml_only(const struct agent_yaml *map, const char *const *known,
         if (known[index] == NULL) {
             const char *near = agent_text_nearest(child->key, known);
             return agent_yaml_fail(child, error, "unknown key '%.60s'%s%s%s", child->key,
-                                   near != NULL ? "; did you mean '" : "",
-                                   near != NULL ? near : "", near != NULL ? "'?" : "");
+                                   near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
+                                   near != NULL ? "'?" : "");
         }
     }
     return 0;

@@ -151,7 +151,7 @@ int fixture_price(enum agent_area area, int slot)
 }
 
 struct style {
-    bool wide;   /* column names */
+    bool wide; /* column names */
     bool quoted;
     bool packed; /* 20260402 instead of 2026/4/2 */
     bool padded; /* 04/02, 00:30 */
@@ -206,7 +206,8 @@ static void make_actual(struct fixture_file *file, enum agent_area area)
 
     snprintf(file->name, sizeof(file->name),
              area == AGENT_AREA_TOHOKU ? "realtime_jukyu_20260401_%02d.csv"
-                                       : "eria_jukyu_202604_%02d.csv", (int)area);
+                                       : "eria_jukyu_202604_%02d.csv",
+             (int)area);
     snprintf(file->format, sizeof(file->format), "area-actual");
     file->encoding = area == AGENT_AREA_TOKYO ? FIXTURE_UTF8_BOM : FIXTURE_CP932;
     print(file, "%s単位[MW平均]%s%s\n%sDATE%s,%sTIME%s", quote, quote, style.banner, quote, quote,
@@ -215,7 +216,8 @@ static void make_actual(struct fixture_file *file, enum agent_area area)
         if (style.has_22 || !columns[index].only_22) {
             print(file, ",%s%s%s", quote,
                   style.wide && columns[index].wide != NULL ? columns[index].wide
-                                                            : columns[index].name, quote);
+                                                            : columns[index].name,
+                  quote);
         }
     }
     print(file, "\n");
@@ -260,7 +262,8 @@ static void slot_rows(struct fixture_file *file, const char *date, const char *p
     }
 }
 
-#define SLOT_HEADER "日付,時間コマ,時間帯_自,時間帯_至,エリア総需要量,エリア総発電量,エリア風力・太陽光発電量\n"
+#define SLOT_HEADER                                                                                \
+    "日付,時間コマ,時間帯_自,時間帯_至,エリア総需要量,エリア総発電量,エリア風力・太陽光発電量\n"
 
 /* 0 Hokkaido, 1 Tokyo, 2 Hokuriku, 3 Kansai plan, 4 Kyushu result. */
 static void make_slots(struct fixture_file *file, int kind)
@@ -280,19 +283,21 @@ static void make_slots(struct fixture_file *file, int kind)
                     "エリア風力・太陽光発電量(kWh)\n");
         slot_rows(file, "20260402", "%s,%d,%d:%02d,%d:%02d,%d,%d,%d\n", 3500, 48);
     } else if (kind == 1) {
-        print(file, "ファイル更新日,ファイル更新時間,対象年月日\n2026/04/02,20:00:22,2026/04/02,,,,[kWh]\n"
-              SLOT_HEADER);
+        print(file, "ファイル更新日,ファイル更新時間,対象年月日\n2026/04/02,20:00:22,2026/04/"
+                    "02,,,,[kWh]\n" SLOT_HEADER);
         slot_rows(file, "2026/04/02", "%s,%d,%02d%02d,%02d%02d,%d,%d,%d\n", 30000, 48);
     } else if (kind == 2) {
         print(file, "2026/4/2 22:50 UPDATE\n" SLOT_HEADER);
         slot_rows(file, "2026/4/2", "%s,%d,%d:%02d,%d:%02d,%d,%d,%d\n", 3300, 48);
     } else if (kind == 3) {
-        print(file, "エリア計画値（関西）\n日付,時間コマ,時間帯＿自,時間帯＿至,エリア総需要量,エリア総発電量,"
+        print(file, "エリア計画値（関西）\n日付,時間コマ,時間帯＿自,時間帯＿至,エリア総需要量,"
+                    "エリア総発電量,"
                     "エリア風力・太陽光発電量\n");
         slot_rows(file, "2026/4/2", "%s,%d,%d:%02d,%d:%02d,%d,%d,%d\n", 14000, 48);
     } else {
-        print(file, "ファイル更新日,ファイル更新時間,対象年月日\n20260402,18:00:00,20260402\n" SLOT_HEADER
-                    "-,-,-,-,ｋＷｈ,ｋＷｈ,ｋＷｈ\n");
+        print(file,
+              "ファイル更新日,ファイル更新時間,対象年月日\n20260402,18:00:00,20260402\n" SLOT_HEADER
+              "-,-,-,-,ｋＷｈ,ｋＷｈ,ｋＷｈ\n");
         slot_rows(file, "20260402", "%s,%d,%d:%02d,%d:%02d,%d,%d,%d\n", 9000, 36);
     }
 }
@@ -305,10 +310,13 @@ static void make_usage(struct fixture_file *file, int kind)
     snprintf(file->name, sizeof(file->name), kind == 0 ? "juyo_02_20260402.csv" : "juyo-s1-j.csv");
     snprintf(file->format, sizeof(file->format), "usage");
     file->encoding = FIXTURE_CP932;
-    print(file, "2026/4/2 13:47 UPDATE\nピーク時供給力(万kW),時間帯,供給力情報更新日,供給力情報更新時刻,"
-                "ピーク時予備率(%%),ピーク時使用率(%%)\n1172,14:00～15:00,4/2,13:42,26,79\n\n");
-    print(file, kind == 0 ? "DATE,TIME,当日実績(万kW),予測値(万kW),使用率(%%),供給力(万kW)\n"
-                          : "DATE,TIME,当日実績(万kW),需要電力予測値(万kW),供給力予測値(万kW),使用率(%%)\n");
+    print(file,
+          "2026/4/2 13:47 UPDATE\nピーク時供給力(万kW),時間帯,供給力情報更新日,供給力情報更新時刻,"
+          "ピーク時予備率(%%),ピーク時使用率(%%)\n1172,14:00～15:00,4/2,13:42,26,79\n\n");
+    print(file,
+          kind == 0
+              ? "DATE,TIME,当日実績(万kW),予測値(万kW),使用率(%%),供給力(万kW)\n"
+              : "DATE,TIME,当日実績(万kW),需要電力予測値(万kW),供給力予測値(万kW),使用率(%%)\n");
     for (int hour = 0; hour < 24; hour++) {
         int demand = size + hour * size / 100;
         int supply = demand * 5 / 4;
@@ -335,14 +343,15 @@ static void make_usage(struct fixture_file *file, int kind)
 static void make_spot(struct fixture_file *file, int kind)
 {
     static const enum agent_area order[] = {
-        AGENT_AREA_HOKKAIDO, AGENT_AREA_TOHOKU,  AGENT_AREA_TOKYO,
+        AGENT_AREA_HOKKAIDO, AGENT_AREA_TOHOKU,   AGENT_AREA_TOKYO,
         AGENT_AREA_CHUBU,    AGENT_AREA_HOKURIKU, AGENT_AREA_KANSAI,
-        AGENT_AREA_CHUGOKU,  AGENT_AREA_SHIKOKU, AGENT_AREA_KYUSHU};
+        AGENT_AREA_CHUGOKU,  AGENT_AREA_SHIKOKU,  AGENT_AREA_KYUSHU};
 
     snprintf(file->name, sizeof(file->name), kind == 0 ? "spot_2026.csv" : "spot_summary_2026.csv");
     snprintf(file->format, sizeof(file->format), "spot");
     file->encoding = kind == 0 ? FIXTURE_CP932 : FIXTURE_UTF8;
-    print(file, "%s,時刻コード,売り入札量(kWh),買い入札量(kWh),約定総量(kWh),システムプライス(円/kWh)",
+    print(file,
+          "%s,時刻コード,売り入札量(kWh),買い入札量(kWh),約定総量(kWh),システムプライス(円/kWh)",
           kind == 0 ? "年月日" : "受渡日");
     for (int index = 0; index < 9; index++) {
         print(file, ",エリアプライス%s(円/kWh)", agent_area_japanese(order[index]));
@@ -350,7 +359,8 @@ static void make_spot(struct fixture_file *file, int kind)
     print(file, kind == 0 ? ",スポット・時間前平均価格(円/kWh)\n" : "\n");
     for (int slot = 0; slot < FIXTURE_SLOTS; slot++) {
         print(file, "2026/%s%d,%d,15558150,15358850,%d,%d.%02d", kind == 0 ? "04/0" : "4/",
-              1 + slot / 48, slot % 48 + 1, 11414250 + slot, fixture_price(AGENT_AREA_NONE, slot) / 100,
+              1 + slot / 48, slot % 48 + 1, 11414250 + slot,
+              fixture_price(AGENT_AREA_NONE, slot) / 100,
               fixture_price(AGENT_AREA_NONE, slot) % 100);
         for (int index = 0; index < 9; index++) {
             int price = fixture_price(order[index], slot);
@@ -367,7 +377,10 @@ static void make_imbalance(struct fixture_file *file)
     file->encoding = FIXTURE_CP932;
     print(file, "\"H\",\"インバランス料金単価\",\"202604\"\n\"T\",\"\",\"\",\"\",\"\"");
     for (int cell = 0; cell < 36; cell++) {
-        print(file, ",\"%s\"", cell == 0 ? "余剰インバランス料金単価" : cell == 18 ? "不足インバランス料金単価" : "");
+        print(file, ",\"%s\"",
+              cell == 0    ? "余剰インバランス料金単価"
+              : cell == 18 ? "不足インバランス料金単価"
+                           : "");
     }
     print(file, "\n\"T\",\"対象年月日\",\"時刻コード\",\"開始時刻\",\"終了時刻\"");
     for (int cell = 0; cell < 18; cell++) {
@@ -393,9 +406,10 @@ static void make_outlook(struct fixture_file *file)
     snprintf(file->name, sizeof(file->name), "td_power_usages_pc.html");
     snprintf(file->format, sizeof(file->format), "outlook");
     file->encoding = FIXTURE_UTF8;
-    print(file, "<!DOCTYPE html>\n<html><head><title>でんき予報</title></head><body>\n"
-                "<h2>再生可能エネルギー出力制御見通し</h2>\n<p>（4月5日&nbsp;17時00分発表）</p>\n"
-                "<table>\n<tr><th></th><th>4月6日(月)</th><th>4月7日(火)</th><th>4月8日(水)</th></tr>\n");
+    print(file,
+          "<!DOCTYPE html>\n<html><head><title>でんき予報</title></head><body>\n"
+          "<h2>再生可能エネルギー出力制御見通し</h2>\n<p>（4月5日&nbsp;17時00分発表）</p>\n"
+          "<table>\n<tr><th></th><th>4月6日(月)</th><th>4月7日(火)</th><th>4月8日(水)</th></tr>\n");
     for (int row = 0; row < 4; row++) {
         print(file, "<tr><th>%s</th><td>%s</td><td class=\"a\">―</td><td><b>―</b></td></tr>\n",
               rows[row], row == 0 ? "最大１２０万ｋＷ" : "―");
@@ -411,13 +425,15 @@ static void make_lines(struct fixture_file *file, bool five)
     snprintf(file->name, sizeof(file->name), five ? "renkeisen_5min.csv" : "renkeisen_30min.csv");
     snprintf(file->format, sizeof(file->format), "lines");
     file->encoding = FIXTURE_UTF8_BOM;
-    print(file, "\"連系線\",\"対象日付\",\"対象時刻\",\"運用容量(順方向)\",\"運用容量(逆方向)\",\"マージン(順方向)\","
+    print(file, "\"連系線\",\"対象日付\",\"対象時刻\",\"運用容量(順方向)\",\"運用容量(逆方向)\","
+                "\"マージン(順方向)\","
                 "\"空容量(順方向)\",\"計画潮流(順方向)\",\"潮流実績\"\n");
     for (int line = 0; line < 3; line++) {
         for (int minutes = step; minutes <= 1440; minutes += step) {
-            print(file, "\"%s\",\"2026/04/02\",\"%02d:%02d\",\"2470\",\"-2470\",\"0\",\"12.5\","
-                        "\"-1500\",\"%d.5\"\n", names[line], minutes / 60, minutes % 60,
-                  line * 100 - 1000 + minutes % 200);
+            print(file,
+                  "\"%s\",\"2026/04/02\",\"%02d:%02d\",\"2470\",\"-2470\",\"0\",\"12.5\","
+                  "\"-1500\",\"%d.5\"\n",
+                  names[line], minutes / 60, minutes % 60, line * 100 - 1000 + minutes % 200);
         }
     }
 }
@@ -427,13 +443,15 @@ static void make_json(struct fixture_file *file)
     snprintf(file->name, sizeof(file->name), "meters.jsonl");
     snprintf(file->format, sizeof(file->format), "json-lines");
     for (int slot = 0; slot < 48; slot++) {
-        print(file, "{\"quantity\":\"host_power\",\"place\":\"node1\",\"time\":\"2026-04-02T%02d:%02d"
-                    ":00+09:00\",\"seconds\":1800,\"value\":%d.5,\"unit\":\"W\"}\n", slot / 2,
-              slot % 2 * 30, 180 + slot);
-        print(file, "{\"area\":\"kyushu\",\"quantity\":\"carbon\",\"stage\":\"forecast\",\"time\":"
-                    "\"2026-04-02T%02d:%02d+09:00\",\"seconds\":1800,\"value\":%d,\"unit\":"
-                    "\"gCO2/kWh\",\"issued_at\":\"2026-04-01T17:00+09:00\"}\n", slot / 2,
-              slot % 2 * 30, 200 + slot);
+        print(file,
+              "{\"quantity\":\"host_power\",\"place\":\"node1\",\"time\":\"2026-04-02T%02d:%02d"
+              ":00+09:00\",\"seconds\":1800,\"value\":%d.5,\"unit\":\"W\"}\n",
+              slot / 2, slot % 2 * 30, 180 + slot);
+        print(file,
+              "{\"area\":\"kyushu\",\"quantity\":\"carbon\",\"stage\":\"forecast\",\"time\":"
+              "\"2026-04-02T%02d:%02d+09:00\",\"seconds\":1800,\"value\":%d,\"unit\":"
+              "\"gCO2/kWh\",\"issued_at\":\"2026-04-01T17:00+09:00\"}\n",
+              slot / 2, slot % 2 * 30, 200 + slot);
     }
 }
 

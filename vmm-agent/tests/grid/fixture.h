@@ -12,9 +12,9 @@
 
 #include "grid/series.h"
 
-#define FIXTURE_NOW_S   INT64_C(1775437200) /* 2026-04-06 10:00 JST */
-#define FIXTURE_SLOTS   96
-#define FIXTURE_COUNT   24
+#define FIXTURE_NOW_S INT64_C(1775437200) /* 2026-04-06 10:00 JST */
+#define FIXTURE_SLOTS 96
+#define FIXTURE_COUNT 24
 
 enum fixture_encoding { FIXTURE_UTF8, FIXTURE_UTF8_BOM, FIXTURE_CP932 };
 

@@ -19,8 +19,8 @@ static void require(int truth)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    struct agent_input input = {(const char *)bytes, size, "fuzz", GRID_FORMAT,
-                                AGENT_AREA_KYUSHU, FIXTURE_NOW_S};
+    struct agent_input input = {(const char *)bytes, size,         "fuzz", GRID_FORMAT,
+                                AGENT_AREA_KYUSHU,   FIXTURE_NOW_S};
     struct agent_error error = {0};
     static struct agent_batch batch;
 

@@ -33,8 +33,8 @@ static void parse(const struct fixture_file *file, const char *text, size_t size
 /* Parses text in place of @file's own and expects a refusal that holds @expected. */
 static void refuse(const struct fixture_file *file, const char *text, const char *expected)
 {
-    struct agent_input input = {text, strlen(text), file->name, file->format, AGENT_AREA_NONE,
-                                FIXTURE_NOW_S};
+    struct agent_input input = {text,         strlen(text),    file->name,
+                                file->format, AGENT_AREA_NONE, FIXTURE_NOW_S};
     struct agent_error error = {0};
     char message[1024];
 
@@ -79,9 +79,13 @@ static void test_actuals_of_ten_areas(void **state)
                 assert_true(fabs(value - fixture_mw(area, series->quantity, slot)) < 1e-9);
             }
         }
-        assert_int_equal(batch.count, area == AGENT_AREA_SHIKOKU ? 17 : (size_t)(
-            area == AGENT_AREA_TOKYO || area == AGENT_AREA_KANSAI || area == AGENT_AREA_KYUSHU
-                ? 18 : 20));
+        assert_int_equal(batch.count,
+                         area == AGENT_AREA_SHIKOKU
+                             ? 17
+                             : (size_t)(area == AGENT_AREA_TOKYO || area == AGENT_AREA_KANSAI ||
+                                                area == AGENT_AREA_KYUSHU
+                                            ? 18
+                                            : 20));
         agent_batch_done(&batch);
         fixture_done(&file);
     }
@@ -108,8 +112,8 @@ static void test_slot_files_become_mw(void **state)
         fixture_make(files[at].index, &file);
         parse(&file, file.bytes, file.size);
         for (int slot = 0; slot < 48; slot++) {
-            double mw = value_at(files[at].area, AGENT_DEMAND, files[at].stage, "",
-                                 slot_start(48 + slot));
+            double mw =
+                value_at(files[at].area, AGENT_DEMAND, files[at].stage, "", slot_start(48 + slot));
             assert_true(fabs(mw - (files[at].size * 500 + slot * 100) * 0.002) < 1e-9);
         }
         int64_t issued_s = files[at].issued_s < 0 ? 0 : slot_start(48) + files[at].issued_s;
@@ -144,8 +148,8 @@ static void test_usage_sections(void **state)
         enum agent_area area = index == 15 ? AGENT_AREA_TOHOKU : AGENT_AREA_TOKYO;
         fixture_make(index, &file);
         parse(&file, file.bytes, file.size);
-        double forecast = value_at(area, AGENT_DEMAND, AGENT_FORECAST, "hourly",
-                                   slot_start(48) + 23 * 3600);
+        double forecast =
+            value_at(area, AGENT_DEMAND, AGENT_FORECAST, "hourly", slot_start(48) + 23 * 3600);
         assert_true(fabs(forecast - (size + 23 * size / 100 + 3) * 10) < 1e-9);
         const struct agent_series *five =
             agent_batch_find(&batch, area, AGENT_DEMAND, AGENT_ACTUAL, "5min");
@@ -175,8 +179,8 @@ static void test_markets(void **state)
                 double price = fixture_price((enum agent_area)area, slot) / 100.0;
                 enum agent_quantity quantity =
                     index < 19 ? AGENT_PRICE_SPOT : AGENT_PRICE_IMBALANCE_SURPLUS;
-                double got = value_at((enum agent_area)area, quantity, AGENT_ACTUAL, "",
-                                      slot_start(slot));
+                double got =
+                    value_at((enum agent_area)area, quantity, AGENT_ACTUAL, "", slot_start(slot));
                 assert_true(fabs(got - price) < 1e-12);
                 if (index == 19) {
                     got = value_at((enum agent_area)area, AGENT_PRICE_IMBALANCE_SHORTAGE,
@@ -186,7 +190,8 @@ static void test_markets(void **state)
             }
         }
         if (index < 19) {
-            double mw = value_at(AGENT_AREA_NONE, AGENT_VOLUME_SPOT, AGENT_ACTUAL, "", slot_start(3));
+            double mw =
+                value_at(AGENT_AREA_NONE, AGENT_VOLUME_SPOT, AGENT_ACTUAL, "", slot_start(3));
             assert_true(fabs(mw - 11414253 * 0.002) < 1e-6);
         }
         agent_batch_done(&batch);
@@ -204,7 +209,8 @@ static void test_outlook(void **state)
     parse(&file, file.bytes, file.size);
     assert_int_equal(batch.count, 4);
     assert_true(fabs(value_at(AGENT_AREA_KYUSHU, AGENT_CURTAILMENT_OUTLOOK, AGENT_FORECAST, "",
-                              first_s + 3600) - 1200) < 1e-9);
+                              first_s + 3600) -
+                     1200) < 1e-9);
     assert_true(fabs(value_at(AGENT_AREA_KYUSHU, AGENT_CURTAILMENT_OUTLOOK, AGENT_FORECAST, "goto",
                               first_s + 2 * AGENT_DAY_SECONDS)) < 1e-9);
     assert_int_equal(batch.series[0].issued_s, slot_start(4 * 48) + 17 * 3600);
@@ -229,7 +235,8 @@ static void test_lines_label_the_end(void **state)
         double first = step == 5 ? -995.5 : -970.5; /* printed as -995.5 and -970.5 */
         assert_true(fabs(flow->points[0].value - first) < 1e-9);
         assert_true(fabs(value_at(AGENT_AREA_NONE, AGENT_LINE_CAPACITY_REVERSE, AGENT_ACTUAL,
-                                  "chugoku-kyushu", slot_start(60)) + 2470) < 1e-9);
+                                  "chugoku-kyushu", slot_start(60)) +
+                         2470) < 1e-9);
         agent_batch_done(&batch);
         fixture_done(&file);
     }
@@ -243,13 +250,18 @@ static void test_json_lines(void **state)
     fixture_make(23, &file);
     parse(&file, file.bytes, file.size);
     assert_true(fabs(value_at(AGENT_AREA_NONE, AGENT_HOST_POWER, AGENT_ACTUAL, "node1",
-                              slot_start(48 + 7)) - 187.5) < 1e-9);
-    assert_true(fabs(value_at(AGENT_AREA_KYUSHU, AGENT_CARBON, AGENT_FORECAST, "",
-                              slot_start(48 + 9)) - 209) < 1e-9);
-    refuse(&file, "{\"quantity\":\"pv\",\"area\":\"kyushu\",\"time\":\"2026-04-02T00:00Z\","
-                  "\"seconds\":1800,\"value\":1,\"unit\":\"kW\"}", ":1: pv is kept in 'MW'");
-    refuse(&file, "\n{\"quantity\":\"pv\",\"aera\":\"kyushu\"}", ":2: record: unknown key 'aera'; did "
-                  "you mean 'area'?");
+                              slot_start(48 + 7)) -
+                     187.5) < 1e-9);
+    assert_true(
+        fabs(value_at(AGENT_AREA_KYUSHU, AGENT_CARBON, AGENT_FORECAST, "", slot_start(48 + 9)) -
+             209) < 1e-9);
+    refuse(&file,
+           "{\"quantity\":\"pv\",\"area\":\"kyushu\",\"time\":\"2026-04-02T00:00Z\","
+           "\"seconds\":1800,\"value\":1,\"unit\":\"kW\"}",
+           ":1: pv is kept in 'MW'");
+    refuse(&file, "\n{\"quantity\":\"pv\",\"aera\":\"kyushu\"}",
+           ":2: record: unknown key 'aera'; did "
+           "you mean 'area'?");
     agent_batch_done(&batch);
     fixture_done(&file);
 }
@@ -277,7 +289,8 @@ static void test_errors_name_the_place(void **state)
         const char *to;
         const char *expected;
     } cases[] = {
-        {2, "単位[MW平均]", "単位[万kW平均]", "_03.csv:1:1: expected the unit '単位[MW平均]', found"},
+        {2, "単位[MW平均]", "単位[万kW平均]",
+         "_03.csv:1:1: expected the unit '単位[MW平均]', found"},
         {2, "原子力,", "原子カ,", "_03.csv:2:4: unknown column '原子カ'"},
         {2, ",合計", "", "expected a column '合計'"},
         {2, "原子力,", "地熱,", "column '地熱' is there twice"},
@@ -294,7 +307,8 @@ static void test_errors_name_the_place(void **state)
         {11, "[kWh]", "[MWh]", "expected the unit [kWh], found '[MWh]'"},
         {14, "ｋＷｈ", "ｋＷ", ":4:5: expected the unit kWh, found 'kW'"},
         {15, "予測値(万kW)", "予測値(MW)", "misplaced column '予測値(MW)'"},
-        {17, "エリアプライス東京(円/kWh)", "エリアプライス東京(円/MWh)", "expected a column '東京'"},
+        {17, "エリアプライス東京(円/kWh)", "エリアプライス東京(円/MWh)",
+         "expected a column '東京'"},
         {17, "2026/04/01,3,", "2026/04/01,49,", ":4:2: expected a slot 1 to 48, found '49'"},
         {17, "2026/04/01,3,", "2025/03/31,3,", "expected a day of fiscal year 2026"},
         {19, "\"関西\"", "\"閑西\"", "expected a T record naming 余剰 of 関西"},
@@ -347,7 +361,8 @@ static void test_doubts(void **state)
     snprintf(row, sizeof(row), "2026/4/1,0:30,%d,", fixture_mw(AGENT_AREA_TOKYO, AGENT_DEMAND, 1));
     snprintf(changed, sizeof(changed), "%s9", row);
     assert_int_equal(flags_after(2, row, changed, AGENT_AREA_TOKYO, AGENT_NUCLEAR, 1) &
-                         AGENT_QUALITY_IMBALANCED, AGENT_QUALITY_IMBALANCED);
+                         AGENT_QUALITY_IMBALANCED,
+                     AGENT_QUALITY_IMBALANCED);
     assert_int_equal(flags_after(2, row, changed, AGENT_AREA_TOKYO, AGENT_NUCLEAR, 2), 0);
     /* the header alone exchanged: same sum, other meaning */
     assert_int_equal(flags_after(2, "水力,地熱", "地熱,水力", AGENT_AREA_TOKYO, AGENT_HYDRO, 5),
@@ -355,14 +370,16 @@ static void test_doubts(void **state)
     /* a price that no market allows */
     assert_int_equal(flags_after(17, "2026/04/01,1,15558150,15358850,11414250,8.00",
                                  "2026/04/01,1,15558150,15358850,11414250,800.00", AGENT_AREA_NONE,
-                                 AGENT_PRICE_SYSTEM, 0), AGENT_QUALITY_RANGE);
+                                 AGENT_PRICE_SYSTEM, 0),
+                     AGENT_QUALITY_RANGE);
     /* a slot given twice with different values, and the hole it leaves */
-    assert_int_equal(flags_after(17, "2026/04/01,3,", "2026/04/01,2,", AGENT_AREA_KYUSHU,
-                                 AGENT_PRICE_SPOT, 1),
-                     AGENT_QUALITY_DUPLICATE | AGENT_QUALITY_INCOMPLETE);
+    assert_int_equal(
+        flags_after(17, "2026/04/01,3,", "2026/04/01,2,", AGENT_AREA_KYUSHU, AGENT_PRICE_SPOT, 1),
+        AGENT_QUALITY_DUPLICATE | AGENT_QUALITY_INCOMPLETE);
     /* more curtailment than there is wind and sun */
     assert_int_equal(flags_after(20, "最大１２０万ｋＷ", "12000万kW", AGENT_AREA_KYUSHU,
-                                 AGENT_CURTAILMENT_OUTLOOK, 5 * 48), AGENT_QUALITY_RANGE);
+                                 AGENT_CURTAILMENT_OUTLOOK, 5 * 48),
+                     AGENT_QUALITY_RANGE);
 }
 
 static void test_future_and_stale(void **state)
@@ -372,8 +389,8 @@ static void test_future_and_stale(void **state)
 
     (void)state;
     fixture_make(2, &file);
-    struct agent_input input = {file.bytes, file.size, file.name, NULL, AGENT_AREA_NONE,
-                                slot_start(10)};
+    struct agent_input input = {file.bytes, file.size,       file.name,
+                                NULL,       AGENT_AREA_NONE, slot_start(10)};
     assert_int_equal(agent_grid_parse(&input, &batch, &error), 0);
     assert_int_equal(batch.series[0].points[9].quality, 0);
     assert_int_equal(batch.series[0].points[20].quality, AGENT_QUALITY_FUTURE);

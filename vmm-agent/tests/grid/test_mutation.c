@@ -15,13 +15,26 @@
 #define FIELDS_MAX 96
 #define ROWS_MAX   1200
 
-enum mutation { TRUNCATE, SWAP_COLUMNS, SWAP_NAMES, RENAME, ENCODING, ABSURD, LINE_ENDS, GARBAGE,
-                DROP_ROW, REPEAT_ROW, SWAP_ROWS, DROP_COLUMN, EMPTY_CELL, MUTATION_COUNT };
+enum mutation {
+    TRUNCATE,
+    SWAP_COLUMNS,
+    SWAP_NAMES,
+    RENAME,
+    ENCODING,
+    ABSURD,
+    LINE_ENDS,
+    GARBAGE,
+    DROP_ROW,
+    REPEAT_ROW,
+    SWAP_ROWS,
+    DROP_COLUMN,
+    EMPTY_CELL,
+    MUTATION_COUNT
+};
 
-static const char *const mutation_names[] = {"truncate", "swap columns", "swap names", "rename",
-                                             "encoding", "absurd", "line ends", "garbage",
-                                             "drop row", "repeat row", "swap rows", "drop column",
-                                             "empty cell"};
+static const char *const mutation_names[] = {
+    "truncate", "swap columns", "swap names", "rename",    "encoding",    "absurd",    "line ends",
+    "garbage",  "drop row",     "repeat row", "swap rows", "drop column", "empty cell"};
 
 static uint64_t random_state;
 
@@ -98,8 +111,18 @@ static char absurd_cell[64];
 
 static const char *absurd(const char *old)
 {
-    static const char *const values[] = {"99999999", "-9999999", "NaN", "inf", "1e9", "abc", "0x1F",
-                                         "１２３", "12.3.4", "--5", "99999999999999999999", "1;2"};
+    static const char *const values[] = {"99999999",
+                                         "-9999999",
+                                         "NaN",
+                                         "inf",
+                                         "1e9",
+                                         "abc",
+                                         "0x1F",
+                                         "１２３",
+                                         "12.3.4",
+                                         "--5",
+                                         "99999999999999999999",
+                                         "1;2"};
     const char *value = values[pick(sizeof(values) / sizeof(values[0]))];
     bool quoted = old[0] == '"';
 
@@ -143,7 +166,7 @@ static void mutate_sheet(struct sheet *sheet, enum mutation mutation)
         sheet->cells[row][left] = (char *)(uintptr_t)absurd(sheet->cells[row][left]);
         break;
     case EMPTY_CELL:
-        sheet->cells[row][pick(sheet->counts[row])] = (char *)(uintptr_t)"";
+        sheet->cells[row][pick(sheet->counts[row])] = (char *)(uintptr_t) "";
         break;
     case DROP_ROW:
         memmove(&sheet->cells[row], &sheet->cells[row + 1],
@@ -215,8 +238,8 @@ static char *change_line_ends(const char *text, size_t size, size_t *out_size)
 
 static char *encode_wrongly(const char *text, size_t size, size_t *out_size)
 {
-    static const char *const encodings[] = {"UTF-16LE", "UTF-16", "EUC-JP", "ISO-2022-JP", "UTF-8",
-                                            "CP932", "UTF-32", "UTF-7"};
+    static const char *const encodings[] = {"UTF-16LE", "UTF-16", "EUC-JP", "ISO-2022-JP",
+                                            "UTF-8",    "CP932",  "UTF-32", "UTF-7"};
     char *bytes = fixture_encode(text, size, encodings[pick(8)], out_size);
 
     if (bytes == NULL) {
@@ -271,14 +294,15 @@ static size_t compare(const struct agent_batch *truth, const struct agent_batch 
 
     for (size_t at = 0; at < found->count; at++) {
         const struct agent_series *series = &found->series[at];
-        const struct agent_series *real = agent_batch_find(truth, series->area, series->quantity,
-                                                           series->stage, series->place);
+        const struct agent_series *real =
+            agent_batch_find(truth, series->area, series->quantity, series->stage, series->place);
         for (size_t index = 0; index < series->count; index++) {
             const struct agent_point *point = &series->points[index];
             const struct agent_point *same =
                 real != NULL ? agent_series_find(real, point->start_s) : NULL;
             bool equal = same != NULL && same->start_s == point->start_s &&
-                         same->length_s == point->length_s && !(fabs(same->value - point->value) > 0);
+                         same->length_s == point->length_s &&
+                         !(fabs(same->value - point->value) > 0);
             /* a damaged name of a host is another host: nobody reads its value as the real one's */
             bool renamed = real == NULL && series->place[0] != '\0' &&
                            strcmp(found->format, "json-lines") == 0;
@@ -351,7 +375,8 @@ int main(int argc, char **argv)
         struct agent_error error = {0};
         fixture_make(index, &fixtures[index]);
         struct agent_input input = {fixtures[index].bytes, fixtures[index].size,
-                                    fixtures[index].name, NULL, AGENT_AREA_NONE, FIXTURE_NOW_S};
+                                    fixtures[index].name,  NULL,
+                                    AGENT_AREA_NONE,       FIXTURE_NOW_S};
         if (agent_grid_parse(&input, &truths[index], &error) < 0) {
             printf("%s: %s\n", fixtures[index].name, error.text);
             return 1;

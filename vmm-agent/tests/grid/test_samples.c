@@ -34,11 +34,20 @@ static double value_of(const struct agent_batch *batch, enum agent_area area,
 
 static double worst_residual(const struct agent_batch *batch)
 {
-    static const enum agent_quantity sources[] = {
-        AGENT_NUCLEAR,     AGENT_THERMAL_LNG, AGENT_THERMAL_COAL, AGENT_THERMAL_OIL,
-        AGENT_THERMAL_OTHER, AGENT_HYDRO,     AGENT_GEOTHERMAL,   AGENT_BIOMASS,
-        AGENT_PV,          AGENT_WIND,        AGENT_PUMPED,       AGENT_GRID_BATTERY,
-        AGENT_INTERCONNECTION, AGENT_OTHER};
+    static const enum agent_quantity sources[] = {AGENT_NUCLEAR,
+                                                  AGENT_THERMAL_LNG,
+                                                  AGENT_THERMAL_COAL,
+                                                  AGENT_THERMAL_OIL,
+                                                  AGENT_THERMAL_OTHER,
+                                                  AGENT_HYDRO,
+                                                  AGENT_GEOTHERMAL,
+                                                  AGENT_BIOMASS,
+                                                  AGENT_PV,
+                                                  AGENT_WIND,
+                                                  AGENT_PUMPED,
+                                                  AGENT_GRID_BATTERY,
+                                                  AGENT_INTERCONNECTION,
+                                                  AGENT_OTHER};
     enum agent_area area = batch->series[0].area;
     double worst = 0;
 
@@ -76,8 +85,8 @@ static void check_file(const char *path)
         printf("%s: worst residual %g MW in %zu rows\n", path, residual, batch.series[0].count);
     }
     /* Known from the publisher: 13 curtailed slots, 10.4 GWh, at most 3,138 MW. */
-    const struct agent_series *cut = agent_batch_find(&batch, AGENT_AREA_KYUSHU,
-                                                      AGENT_PV_CURTAILED, AGENT_ACTUAL, "");
+    const struct agent_series *cut =
+        agent_batch_find(&batch, AGENT_AREA_KYUSHU, AGENT_PV_CURTAILED, AGENT_ACTUAL, "");
     if (cut != NULL && strstr(path, "202604_09") != NULL) {
         double sum = 0;
         double max = 0;

@@ -55,8 +55,10 @@ static void write_file(const char *name, double value)
     snprintf(path, sizeof(path), "%s/%s", directory, name);
     FILE *out = fopen(path, "we");
     assert_non_null(out);
-    fprintf(out, "{\"quantity\":\"host_power\",\"place\":\"a\",\"time\":\"2026-04-02T00:00Z\","
-                 "\"seconds\":60,\"value\":%g,\"unit\":\"W\"}\n", value);
+    fprintf(out,
+            "{\"quantity\":\"host_power\",\"place\":\"a\",\"time\":\"2026-04-02T00:00Z\","
+            "\"seconds\":60,\"value\":%g,\"unit\":\"W\"}\n",
+            value);
     fclose(out);
 }
 
@@ -71,8 +73,12 @@ static void remove_file(const char *name)
 static struct agent_source *open_source(enum agent_source_kind kind, const char *location,
                                         const char *cache)
 {
-    struct agent_source_config config = {.kind = kind, .name = "test", .location = location,
-                                         .place = "", .cache = cache, .poll_s = 60};
+    struct agent_source_config config = {.kind = kind,
+                                         .name = "test",
+                                         .location = location,
+                                         .place = "",
+                                         .cache = cache,
+                                         .poll_s = 60};
     struct agent_source *source = NULL;
     struct agent_error error = {0};
 
@@ -133,7 +139,7 @@ static void test_directory(void **state)
     assert_int_equal(readable(source), 1);
     assert_int_equal(agent_source_poll(source, FIXTURE_NOW_S, &sink), 1);
     assert_int_equal((int)seen.value, 9);
-    write_file("bad.jsonl", 1e9); /* absurd: taken, but flagged by the checks */
+    write_file("bad.jsonl", 1e9);  /* absurd: taken, but flagged by the checks */
     FILE *out = fopen(from, "we"); /* somebody is still writing: not looked at */
     fputs("half", out);
     fclose(out);
@@ -145,8 +151,8 @@ static void test_directory(void **state)
     remove_file("b.jsonl.part");
     remove_file("bad.jsonl");
     remove_file("c.jsonl");
-    struct agent_source_config config = {.kind = AGENT_SOURCE_DIRECTORY, .name = "x",
-                                         .location = "/nonexistent", .poll_s = 60};
+    struct agent_source_config config = {
+        .kind = AGENT_SOURCE_DIRECTORY, .name = "x", .location = "/nonexistent", .poll_s = 60};
     struct agent_error error = {0};
     assert_int_equal(agent_source_open(&config, &source, &error), -ENOENT);
 }
@@ -211,8 +217,7 @@ static void *serve(void *opaque)
 
 static void start(struct server *server)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof(address);
 
     server->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -230,20 +235,21 @@ static void stop(struct server *server)
 }
 
 #define BODY                                                                                       \
-    "{\"quantity\":\"host_power\",\"place\":\"a\",\"time\":\"2026-04-02T00:00Z\",\"seconds\":60,"    \
+    "{\"quantity\":\"host_power\",\"place\":\"a\",\"time\":\"2026-04-02T00:00Z\",\"seconds\":60,"  \
     "\"value\":5,\"unit\":\"W\"}\n"
 
 static void test_fetch(void **state)
 {
     struct server server = {
         .count = 6,
-        .answers = {"HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nLast-Modified: Thu, 02 Apr 2026 00:00:00 GMT"
-                    "\r\nConnection: close\r\n\r\nfirst",
-                    "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n",
-                    "HTTP/1.1 503 Busy\r\nRetry-After: 120\r\nConnection: close\r\n\r\nlater",
-                    "HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: close\r\n\r\ncut off",
-                    "HTTP/1.1 200 OK\r\nETag: \"v2\"\r\nConnection: close\r\n\r\nsecond",
-                    "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n"}};
+        .answers = {
+            "HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nLast-Modified: Thu, 02 Apr 2026 00:00:00 GMT"
+            "\r\nConnection: close\r\n\r\nfirst",
+            "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n",
+            "HTTP/1.1 503 Busy\r\nRetry-After: 120\r\nConnection: close\r\n\r\nlater",
+            "HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: close\r\n\r\ncut off",
+            "HTTP/1.1 200 OK\r\nETag: \"v2\"\r\nConnection: close\r\n\r\nsecond",
+            "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n"}};
     struct agent_fetch *fetch = NULL;
     struct agent_error error = {0};
     char url[64];

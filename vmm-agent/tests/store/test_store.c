@@ -75,8 +75,8 @@ static int put(double value, int hole, int64_t fetched_s)
 
 static struct agent_query query_of(int64_t as_of_s)
 {
-    return (struct agent_query){AGENT_AREA_KYUSHU, AGENT_PRICE_SPOT, AGENT_ACTUAL, NULL, START_S,
-                                START_S + 86400, as_of_s};
+    return (struct agent_query){AGENT_AREA_KYUSHU, AGENT_PRICE_SPOT, AGENT_ACTUAL, NULL,
+                                START_S,           START_S + 86400,  as_of_s};
 }
 
 static void test_put_and_read(void **state)
@@ -135,20 +135,21 @@ static void test_documents(void **state)
     json_t *inputs = json_pack("[{s:i}]", "batch", 1);
 
     (void)state;
-    int64_t first = agent_store_put_document(store, AGENT_DOCUMENT_PLAN, 1000, "day", old, inputs,
-                                             &error);
-    int64_t second = agent_store_put_document(store, AGENT_DOCUMENT_PLAN, 2000, "day", new, NULL,
-                                              &error);
+    int64_t first =
+        agent_store_put_document(store, AGENT_DOCUMENT_PLAN, 1000, "day", old, inputs, &error);
+    int64_t second =
+        agent_store_put_document(store, AGENT_DOCUMENT_PLAN, 2000, "day", new, NULL, &error);
     assert_true(first > 0 && second > first);
-    assert_int_equal(agent_store_latest_document(store, AGENT_DOCUMENT_PLAN, "day", 0, &out,
-                                                 &error), second);
+    assert_int_equal(
+        agent_store_latest_document(store, AGENT_DOCUMENT_PLAN, "day", 0, &out, &error), second);
     assert_true(json_equal(out, new));
     json_decref(out);
-    assert_int_equal(agent_store_latest_document(store, AGENT_DOCUMENT_PLAN, "day", 1500, &out,
-                                                 &error), first);
+    assert_int_equal(
+        agent_store_latest_document(store, AGENT_DOCUMENT_PLAN, "day", 1500, &out, &error), first);
     json_decref(out);
-    assert_int_equal(agent_store_latest_document(store, AGENT_DOCUMENT_FORECAST, "day", 0, &out,
-                                                 &error), -ENOENT);
+    assert_int_equal(
+        agent_store_latest_document(store, AGENT_DOCUMENT_FORECAST, "day", 0, &out, &error),
+        -ENOENT);
     json_decref(old);
     json_decref(new);
     json_decref(inputs);
@@ -245,8 +246,10 @@ static void test_import_refuses(void **state)
         "{}\n",
         "{\"store\":\"vmm-agent\",\"version\":2}\n",
         "{\"store\":\"vmm-agent\",\"version\":1}\n{\"end\":1}\n",
-        "{\"store\":\"vmm-agent\",\"version\":1}\n{\"series_of\":1,\"area\":\"kyushu\",\"quantity\":"
-        "\"pv\",\"stage\":\"actual\",\"place\":\"\",\"points\":[[1775055600,1800,1,0,0]]}\n{\"end\":1}\n",
+        "{\"store\":\"vmm-agent\",\"version\":1}\n{\"series_of\":1,\"area\":\"kyushu\","
+        "\"quantity\":"
+        "\"pv\",\"stage\":\"actual\",\"place\":\"\",\"points\":[[1775055600,1800,1,0,0]]}\n{"
+        "\"end\":1}\n",
         "{\"store\":\"vmm-agent\",\"version\":1}\n{\"batch\":1,\"source\":\"a\",\"format\":\"b\","
         "\"digest\":\"c\",\"fetched_s\":1,\"points\":3}\n{\"end\":1}\n",
         "{\"store\":\"vmm-agent\",\"version\":1}\n{\"batch\":1,\"source\":\"a\",\"format\":\"b\","
@@ -294,7 +297,8 @@ static void test_schema_versions(void **state)
     make_database(
         "CREATE TABLE batch (id INTEGER PRIMARY KEY, source TEXT NOT NULL, format TEXT NOT NULL,"
         " digest TEXT NOT NULL, fetched_s INTEGER NOT NULL, points INTEGER NOT NULL);"
-        "CREATE TABLE series (id INTEGER PRIMARY KEY, area INTEGER NOT NULL, quantity TEXT NOT NULL,"
+        "CREATE TABLE series (id INTEGER PRIMARY KEY, area INTEGER NOT NULL, quantity TEXT NOT "
+        "NULL,"
         " stage TEXT NOT NULL, place TEXT NOT NULL, UNIQUE (area, quantity, stage, place));"
         "CREATE TABLE point (series INTEGER NOT NULL REFERENCES series, start_s INTEGER NOT NULL,"
         " batch INTEGER NOT NULL REFERENCES batch, length_s INTEGER NOT NULL, value REAL,"

@@ -94,14 +94,14 @@ static int verify(const char *path, int64_t last, int64_t *newest)
         char place[AGENT_PLACE_MAX];
         struct agent_series series;
         snprintf(place, sizeof(place), "host%lld", (long long)number % 7);
-        struct agent_query query = {AGENT_AREA_NONE, AGENT_HOST_POWER, AGENT_ACTUAL, place, START_S,
-                                    START_S + 86400, 0};
+        struct agent_query query = {
+            AGENT_AREA_NONE, AGENT_HOST_POWER, AGENT_ACTUAL, place, START_S, START_S + 86400, 0};
         int count = agent_store_series(store, &query, &series, &error);
         double value = count > 0 ? series.points[0].value : -1;
         bool whole = count == POINTS;
         for (int index = 0; index < count; index++) {
-            whole = whole && series.points[index].value >= value &&
-                    series.points[index].value <= value;
+            whole =
+                whole && series.points[index].value >= value && series.points[index].value <= value;
         }
         bool there = whole && (int64_t)value == number;
         if (number == last + 1 && there) {

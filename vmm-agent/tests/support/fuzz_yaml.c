@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* fuzz_yaml.c - libFuzzer target of the configuration reader: any bytes, a tree or a placed error */
+/* fuzz_yaml.c - libFuzzer target of the configuration reader: any bytes, a tree or a placed error
+ */
 #include <stdint.h>
 #include <stdlib.h>
 

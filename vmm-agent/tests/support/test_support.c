@@ -45,9 +45,14 @@ static void test_every_day_of_a_century(void **state)
 
 static void test_times(void **state)
 {
-    static const char *const bad[] = {"",           "2026-04-02T13:00",  "2026-04-02T25:00Z",
-                                      "2026-02-30T00:00Z", "2026-4/2T00:00Z", "2026-04-02T13:00+9",
-                                      "2026-04-02T13:00Zx", "1999-12-31T00:00Z"};
+    static const char *const bad[] = {"",
+                                      "2026-04-02T13:00",
+                                      "2026-04-02T25:00Z",
+                                      "2026-02-30T00:00Z",
+                                      "2026-4/2T00:00Z",
+                                      "2026-04-02T13:00+9",
+                                      "2026-04-02T13:00Zx",
+                                      "1999-12-31T00:00Z"};
     int64_t time_s = 0;
     char text[AGENT_TIME_TEXT_SIZE];
     struct agent_date date;
@@ -70,8 +75,22 @@ static void test_times(void **state)
 
 static void test_numbers(void **state)
 {
-    static const char *const bad[] = {"", "-", "+", ".5", "5.", "1e3", "1,000", "0x1", "nan", "inf",
-                                      " 1", "1 ", "1.2.3", "--1", "１", "1234567890123456",
+    static const char *const bad[] = {"",
+                                      "-",
+                                      "+",
+                                      ".5",
+                                      "5.",
+                                      "1e3",
+                                      "1,000",
+                                      "0x1",
+                                      "nan",
+                                      "inf",
+                                      " 1",
+                                      "1 ",
+                                      "1.2.3",
+                                      "--1",
+                                      "１",
+                                      "1234567890123456",
                                       "0.1234567890"};
     double value = 0;
 
@@ -102,7 +121,10 @@ static void test_text(void **state)
     assert_string_equal(key, "時間帯_自");
     assert_int_equal(agent_text_key("a name that is too long for this", key, 8), -ENAMETOOLONG);
     assert_int_equal(agent_text_key("\xff", key, sizeof(key)), -EINVAL);
-    assert_int_equal(agent_text_decode("\xef\xbb\xbf" "abc", 6, "f", &out, &size, NULL), 0);
+    assert_int_equal(agent_text_decode("\xef\xbb\xbf"
+                                       "abc",
+                                       6, "f", &out, &size, NULL),
+                     0);
     assert_string_equal(out, "abc");
     free(out);
     assert_int_equal(agent_text_decode("\x8f\x5a", 2, "f", &out, &size, NULL), 0);
@@ -110,7 +132,10 @@ static void test_text(void **state)
     free(out);
     assert_int_equal(agent_text_decode("ab\ncd\x81", 6, "f", &out, &size, &error), -EBADMSG);
     assert_true(error.line == 2 && error.column == 3);
-    assert_int_equal(agent_text_decode("\xff\xfe" "a", 3, "f", &out, &size, NULL), -EBADMSG);
+    assert_int_equal(agent_text_decode("\xff\xfe"
+                                       "a",
+                                       3, "f", &out, &size, NULL),
+                     -EBADMSG);
     assert_int_equal(agent_text_decode("a\0b", 3, "f", &out, &size, NULL), -EBADMSG);
     assert_string_equal(agent_text_nearest("aera", names), "area");
     assert_null(agent_text_nearest("colour", names));
@@ -172,18 +197,19 @@ static void test_yaml(void **state)
     const struct agent_yaml *store = agent_yaml_child(root, "store");
     assert_int_equal(agent_yaml_text(store, "path", NULL, &path, &error), 0);
     assert_string_equal(path, "a.db");
-    assert_int_equal(agent_yaml_number(store, "days", (struct agent_range){1, 100}, 0, &days,
-                                       &error), 0);
+    assert_int_equal(
+        agent_yaml_number(store, "days", (struct agent_range){1, 100}, 0, &days, &error), 0);
     assert_true(fabs(days - 30) < 1e-12);
     assert_int_equal(agent_yaml_bool(store, "on", false, &on, &error), 0);
     assert_true(on);
     assert_int_equal(agent_yaml_child(root, "list")->count, 2);
-    assert_int_equal(agent_yaml_number(store, "days", (struct agent_range){1, 10}, 0, &days,
-                                       &error), -EINVAL);
+    assert_int_equal(
+        agent_yaml_number(store, "days", (struct agent_range){1, 10}, 0, &days, &error), -EINVAL);
     assert_true(error.line == 3 && strstr(error.text, "30 is outside 1..10") != NULL);
     memset(&error, 0, sizeof(error));
-    assert_int_equal(agent_yaml_number(store, "weeks", (struct agent_range){1, 10}, NAN, &days,
-                                       &error), -ENOENT);
+    assert_int_equal(
+        agent_yaml_number(store, "weeks", (struct agent_range){1, 10}, NAN, &days, &error),
+        -ENOENT);
     memset(&error, 0, sizeof(error));
     assert_int_equal(agent_yaml_only(root, known, &error), -EINVAL);
     assert_true(error.line == 5 && strstr(error.text, "did you mean 'lists'") != NULL);
@@ -239,7 +265,8 @@ static void test_files(void **state)
     unlink(path);
     assert_int_equal(agent_file_read(path, 4, &bytes, &size, NULL), -ENOENT);
     assert_int_equal(agent_file_read("/tmp", 4, &bytes, &size, NULL), -EISDIR);
-    assert_true(agent_file_digest("a", 1) == UINT64_C(0xaf63dc4c8601ec8c)); /* FNV-1a's own vector */
+    assert_true(agent_file_digest("a", 1) ==
+                UINT64_C(0xaf63dc4c8601ec8c)); /* FNV-1a's own vector */
 }
 
 int main(void)

@@ -15,7 +15,8 @@ QTEST_CASES='/x86_64/migration/precopy/unix/plain
 /x86_64/migration/multifd/tcp/plain/cancel
 /x86_64/migration/postcopy/plain'
 QTEST_GROUPS='/x86_64/migration/precopy /x86_64/migration/multifd /x86_64/migration/postcopy'
-QTEST_CASE_SECONDS=180
+QTEST_OWN_GROUP=/x86_64/migration/precopy/apn
+QTEST_CASE_SECONDS=240
 QTEST_GROUP_SECONDS=2400
 
 test_usage() {
@@ -167,25 +168,25 @@ step_integration() {
   fi
 }
 
-# qtest_run SIDE QEMU CASE SECONDS - one case or group of QEMU's migration-test; its lines into a file
+# qtest_run SIDE QEMU CASE SECONDS - one case or group of $qtest_program; its lines into a file
 qtest_run() {
   qtest_lines=$test_dir/qtest-$1.lines
-  qtest_out=$test_dir/qtest-$1.log
+  qtest_out=$test_dir/qtest-$1$(printf '%s' "$3" | tr '/' '_').log
   qtest_rc=0
   (cd "$(dirname "$2")" && QTEST_QEMU_BINARY=$2 QTEST_QEMU_IMG=$QEMU_IMG \
-    timeout -k 10 "$4" "$MIGRATION_TEST" ${test_full:+--full} --tap -k -p "$3") </dev/null >"$qtest_out" 2>&1 || qtest_rc=$?
+    timeout -k 10 "$4" "$qtest_program" ${test_full:+--full} --tap -k -p "$3") </dev/null >"$qtest_out" 2>&1 || qtest_rc=$?
   sed -n "s|^ok [0-9]* \(/[^ ]*\) # SKIP \(.*\)|skip qtest-$1\1: \2|p; t
     s|^ok [0-9]* \(/[^ ]*\).*|ok qtest-$1\1|p
     s|^not ok [0-9]* \(/[^ ]*\).*|not ok qtest-$1\1: see $qtest_out|p" "$qtest_out" >>"$qtest_lines"
   if [ "$qtest_rc" -ne 0 ] || ! grep -q '^ok ' "$qtest_out"; then
-    cp "$qtest_out" "$qtest_out.failed"
-    printf 'not ok qtest-%s%s: exit %s, see %s.failed\n' "$1" "$3" "$qtest_rc" "$qtest_out" >>"$qtest_lines"
+    printf 'not ok qtest-%s%s: exit %s, see %s\n' "$1" "$3" "$qtest_rc" "$qtest_out" >>"$qtest_lines"
   fi
 }
 
 # qtest_side SIDE QEMU - all wanted cases on one binary, one after another
 qtest_side() {
   rm -f "$test_dir/qtest-$1.lines"
+  qtest_program=$MIGRATION_TEST
   if [ -n "$test_full" ]; then
     for group in $QTEST_GROUPS; do
       qtest_run "$1" "$2" "$group" "$QTEST_GROUP_SECONDS"
@@ -203,6 +204,9 @@ qtest_both() {
   qtest_stock=$!
   if [ -n "${QEMU_APN:-}" ]; then
     qtest_side apn "$QEMU_APN"
+    # the cases that the series adds are in its own build of migration-test
+    qtest_program=$MIGRATION_TEST_APN
+    qtest_run apn "$QEMU_APN" "$QTEST_OWN_GROUP" "$QTEST_GROUP_SECONDS"
   fi
   wait "$qtest_stock"
 }

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # test_commands.sh VMM_AGENT WRITE_FIXTURES - the signals and store commands as a person uses them
 set -u
-agent=$1
-fixtures=$2
+agent=$(realpath "$1")
+fixtures=$(realpath "$2")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1

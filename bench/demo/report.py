@@ -167,14 +167,17 @@ def table(rows):
 
 
 def figure_lines(entries):
-    """What was to be shown, and whether it was; a control has to miss something."""
+    """What was to be shown, and whether it was; a control has to miss something that apn itself meets."""
     lines = []
+    met = {(entry["workload"], figure["figure"]) for entry in entries if not entry["control"]
+           for figure in entry["figures"] if figure["met"]}
     for entry in entries:
         name = "control %s" % entry["control"] if entry["control"] else "apn"
-        missed = [figure for figure in entry["figures"] if not figure["met"]]
+        missed = [figure for figure in entry["figures"] if not figure["met"] and
+                  (entry["workload"], figure["figure"]) in met]
         if entry["control"]:
             lines.append("%s, %s: %s" % (name, entry["workload"], "fails, as it must: " + "; ".join(
-                figure["figure"] for figure in missed) if missed else "NOTHING FAILS: it proves nothing"))
+                figure["figure"] for figure in missed) if missed else "fails NOTHING that apn meets: it proves nothing"))
             continue
         for figure in entry["figures"]:
             lines.append("%s, %-8s %-6s %s: %s (limit %s)" % (

@@ -14,6 +14,7 @@ import time
 from harness import memory, migrate, path, process, vm
 from harness.process import HarnessError
 
+from . import warm
 from .plan import WORKLOADS
 
 QUIET_S = 1.5           # guest and processors are watched this long before each migration
@@ -35,6 +36,7 @@ class Bench:
         shared = memory.SCRATCH or directory
         self.snapshot = os.path.join(shared, os.path.basename(directory) + ".snapshot")
         self.guest_bytes = None
+        self.pool = warm.Pool(2 * options.used_mib + 512)
 
     def open_path(self):
         """Bring the path up as the options say."""
@@ -83,7 +85,7 @@ class Bench:
                 dest.stop()
         except HarnessError as error:
             record["error"] = str(error)
-        if record["status"] != "completed" or not record["verified"]:
+        if run.control is None and (record["status"] != "completed" or not record["verified"]):
             record["logs"] = self._keep_logs(run)
         return record
 
@@ -92,6 +94,7 @@ class Bench:
             source.qmp.execute("stop")
             self.guest_bytes = record["guest_bytes"] = memory.nonzero_bytes(source.qmp, self.guest.mib)
             source.qmp.execute("cont")
+        self.pool.fill()
         quiet_from, cpu = time.monotonic(), migrate.Cpu(source, dest)
         if WORKLOADS[run.workload]:
             record["write_rate_mib_s"] = round(source.console.write_rate(), 1)
@@ -99,6 +102,7 @@ class Bench:
         usual = cpu.spent()["source"] / (time.monotonic() - quiet_from)
         self.path.stats(reset=True)
         begin, cpu = time.monotonic(), migrate.Cpu(source, dest)
+        self.pool.close()
         begin_wall = migrate.start(source, dest, run.setup, path.ADDRESS["b"])
         observer = migrate.Observer(source, self.path)
         record["status"] = migrate.wait_end(observer, MIGRATION_S_MAX)
@@ -111,7 +115,7 @@ class Bench:
         end = time.monotonic()
         spent, path_stats = cpu.spent(), self.path.stats()
         record.update(migrate.migration_figures(observer, source, dest, begin_wall, self.guest_bytes, path_stats))
-        record.update(migrate.heartbeat_figures(source, dest, begin, end, quiet_from))
+        record.update(migrate.heartbeat_figures(source, dest, begin, end, quiet_from, record["total_s"]))
         record.update(cpu_figures(spent, usual, record, end - begin))
         record["samples"] = observer.samples
         self._verify(run, source, dest, record)
@@ -139,6 +143,7 @@ class Bench:
     def close(self):
         """Leave nothing behind."""
         process.stop_all()
+        self.pool.close()
         if self.path:
             self.path.close()
             self.path = None

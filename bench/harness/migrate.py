@@ -128,17 +128,21 @@ def failure(vm):
         return str(error)
 
 
-def heartbeat_figures(source, dest, begin, end, quiet_from):
+def heartbeat_figures(source, dest, begin, end, quiet_from, total_s=None):
     """Longest gap seen from outside around the migration, and what is usual without one, in ms.
 
     @begin, @end, @quiet_from: monotonic; before @begin the guest was left alone since @quiet_from.
+    @total_s: when the destination started, after @begin; then `heartbeat_switch_gap_ms` is the longest gap that
+              ends between 0.1 s before and 0.2 s after it: a long gap elsewhere is a stall, not the blackout.
     """
     before = [at for at, _, _ in source.heartbeat.beats]
     after = [at for at, _, _ in dest.heartbeat.beats]
     idle = gaps(before, quiet_from, begin)
     during = gaps(sorted(before + after), begin, end)
     usual = quantile(idle, 0.99)
-    return {"heartbeat_gap_ms": round(during[-1] * 1000, 1) if during else None,
+    switch = gaps(sorted(before + after), begin + total_s - 0.1, begin + total_s + 0.2) if total_s else []
+    return {"heartbeat_switch_gap_ms": round(switch[-1] * 1000, 1) if switch else None,
+            "heartbeat_gap_ms": round(during[-1] * 1000, 1) if during else None,
             "heartbeat_idle_p99_ms": round(usual * 1000, 1) if usual is not None else None,
             "heartbeat_idle_max_ms": round(idle[-1] * 1000, 1) if idle else None}
 

@@ -18,6 +18,7 @@ static void actual_day(const struct agent_fc_case *ask, double *out)
  * a lead the day before the target is not: @behind holds it back by one day. */
 struct roll {
     struct agent_fc_residuals residuals;
+    struct agent_fc_case behind_ask;
     double behind_forecast[AGENT_FC_SLOTS];
     double behind_actual[AGENT_FC_SLOTS];
     bool behind;
@@ -30,12 +31,14 @@ static void roll_day(struct roll *roll, const struct agent_fc_case *ask, int64_t
 
     actual_day(ask, actual);
     if (lead_slots == 0) {
-        agent_fc_residuals_add(&roll->residuals, forecast, actual);
+        agent_fc_residuals_add(&roll->residuals, ask, forecast, actual);
         return;
     }
     if (roll->behind) {
-        agent_fc_residuals_add(&roll->residuals, roll->behind_forecast, roll->behind_actual);
+        agent_fc_residuals_add(&roll->residuals, &roll->behind_ask, roll->behind_forecast,
+                               roll->behind_actual);
     }
+    roll->behind_ask = *ask;
     memcpy(roll->behind_forecast, forecast, sizeof(roll->behind_forecast));
     memcpy(roll->behind_actual, actual, sizeof(roll->behind_actual));
     roll->behind = true;

@@ -4,15 +4,22 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define POOL_MAX (3 * AGENT_FC_RESIDUAL_DAYS)
+#define POOL_MAX  (3 * AGENT_FC_RESIDUAL_DAYS)
+#define LEAST_WM2 30.0
 
-void agent_fc_residuals_add(struct agent_fc_residuals *residuals, const double *forecast,
-                            const double *actual)
+/* What residuals are measured in: near the horizon the sky gives little, but not nothing. */
+static double unit_at(const struct agent_fc_case *ask, int64_t slot)
+{
+    return ask->kind == AGENT_FC_PV ? fmax(agent_solar_clear(ask->place, slot), LEAST_WM2) : 1.0;
+}
+
+void agent_fc_residuals_add(struct agent_fc_residuals *residuals, const struct agent_fc_case *ask,
+                            const double *forecast, const double *actual)
 {
     double *row = residuals->miss[residuals->days % AGENT_FC_RESIDUAL_DAYS];
 
     for (int i = 0; i < AGENT_FC_SLOTS; i++) {
-        row[i] = actual[i] - forecast[i];
+        row[i] = (actual[i] - forecast[i]) / unit_at(ask, ask->day_slot + i);
     }
     residuals->days++;
 }
@@ -73,9 +80,10 @@ void agent_fc_bands_from(const struct agent_fc_residuals *residuals,
             bands->p10[i] = bands->p50[i] = bands->p90[i] = NAN;
             continue;
         }
-        bands->p10[i] = fmax(forecast[i] + quantile(sorted, count, 0.1), 0.0);
-        bands->p50[i] = fmax(forecast[i] + quantile(sorted, count, 0.5), 0.0);
-        bands->p90[i] = fmax(forecast[i] + quantile(sorted, count, 0.9), 0.0);
+        double unit = unit_at(ask, ask->day_slot + i);
+        bands->p10[i] = fmax(forecast[i] + unit * quantile(sorted, count, 0.1), 0.0);
+        bands->p50[i] = fmax(forecast[i] + unit * quantile(sorted, count, 0.5), 0.0);
+        bands->p90[i] = fmax(forecast[i] + unit * quantile(sorted, count, 0.9), 0.0);
     }
 }
 

@@ -18,15 +18,17 @@ struct agent_fc_bands {
     double p90[AGENT_FC_SLOTS];
 };
 
-/** struct agent_fc_residuals - measured minus forecast of the last days, by time of day */
+/** struct agent_fc_residuals - measured minus forecast of the last days, by time of day
+ * Of solar power per W/m2 of clear sky, so that the errors of March serve in May. */
 struct agent_fc_residuals {
     double miss[AGENT_FC_RESIDUAL_DAYS][AGENT_FC_SLOTS]; /* NAN = not measured */
     size_t days; /* ever added; the newest AGENT_FC_RESIDUAL_DAYS are kept */
 };
 
-/** agent_fc_residuals_add() - one day's forecast and what was measured (NAN = not known) */
-void agent_fc_residuals_add(struct agent_fc_residuals *residuals, const double *forecast,
-                            const double *actual);
+/** agent_fc_residuals_add() - the forecast for @ask's day and what was measured (NAN = not known)
+ */
+void agent_fc_residuals_add(struct agent_fc_residuals *residuals, const struct agent_fc_case *ask,
+                            const double *forecast, const double *actual);
 
 /** agent_fc_bands_from() - forecast plus residual quantiles of its half hour and the two beside
  * it, never below 0; where the sun is down all three are 0 */

@@ -66,9 +66,11 @@ struct writer {
     int64_t series;
     int64_t batch;
     int64_t issued_s;
+    bool ahead; /* a forecast or plan: that it was issued again is news even if nothing changed */
 };
 
-/* Compares with what is stored. Return: 1 new, 2 revised, 3 only its quality changed, 0 same. */
+/* Compares with what is stored. Return: 1 new, 2 revised, 3 the value stands, but its
+ * quality or its time of issue changed, 0 same. */
 static int compare(struct writer *writer, const struct agent_point *point)
 {
     sqlite3_stmt *latest = writer->latest;
@@ -90,7 +92,8 @@ static int compare(struct writer *writer, const struct agent_point *point)
         return empty ? 1 : 2; /* filling a hole is no revision */
     }
     uint32_t differ = (quality ^ point->quality) & ~(uint32_t)AGENT_QUALITY_REVISED;
-    return differ != 0 ? 3 : 0;
+    bool reissued = writer->ahead && sqlite3_column_int64(latest, 3) < writer->issued_s;
+    return differ != 0 || reissued ? 3 : 0;
 }
 
 static int put_point(struct writer *writer, const struct agent_point *point)
@@ -129,6 +132,7 @@ static int put_series(struct writer *writer, const struct agent_series *series)
     }
     writer->series = id;
     writer->issued_s = series->issued_s;
+    writer->ahead = series->stage != AGENT_ACTUAL;
     for (size_t index = 0; index < series->count; index++) {
         int status = put_point(writer, &series->points[index]);
         if (status < 0) {
@@ -182,7 +186,7 @@ int agent_store_put_batch(struct agent_store *store, const struct agent_batch *b
     added = writer.batch < 0 ? (int)writer.batch : 0;
     if (added == 0) {
         added = store_prepare(store,
-                              "SELECT p.value, p.quality, p.length_s FROM point p"
+                              "SELECT p.value, p.quality, p.length_s, p.issued_s FROM point p"
                               " JOIN batch b ON b.id = p.batch WHERE p.series = ? AND p.start_s = ?"
                               " ORDER BY b.fetched_s DESC, b.id DESC LIMIT 1",
                               &writer.latest, error);

@@ -127,6 +127,33 @@ static void test_revisions_stand_beside(void **state)
     json_decref(batches);
 }
 
+static int put_forecast(int64_t fetched_s)
+{
+    struct agent_batch batch;
+
+    fill(&batch, 10, -1, fetched_s); /* issued a minute before */
+    batch.series[0].stage = AGENT_FORECAST;
+    int added = agent_store_put_batch(store, &batch, &error);
+    agent_batch_done(&batch);
+    return added;
+}
+
+static void test_a_forecast_issued_again(void **state)
+{
+    struct agent_query query = query_of(0);
+    struct agent_series series;
+
+    (void)state;
+    query.stage = AGENT_FORECAST;
+    assert_int_equal(put_forecast(START_S + 100), 48);
+    assert_int_equal(put_forecast(START_S + 100), 0);
+    assert_int_equal(put_forecast(START_S + 900), 48); /* the same values, but younger */
+    assert_int_equal(agent_store_series(store, &query, &series, &error), 48);
+    assert_int_equal(series.issued_s, START_S + 840);
+    assert_int_equal(series.points[0].quality, 0);
+    agent_series_done(&series);
+}
+
 static void test_documents(void **state)
 {
     json_t *out = NULL;
@@ -339,6 +366,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_put_and_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_revisions_stand_beside, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_forecast_issued_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_documents, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_retention, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_export_and_import, set_up, tear_down),

@@ -36,7 +36,7 @@ class Bench:
         shared = memory.SCRATCH or directory
         self.snapshot = os.path.join(shared, os.path.basename(directory) + ".snapshot")
         self.guest_bytes = None
-        self.pool = warm.Pool(2 * options.used_mib + 512)
+        self.pool = warm.Pool(options.used_mib + 768)
 
     def open_path(self):
         """Bring the path up as the options say."""
@@ -102,10 +102,10 @@ class Bench:
         usual = cpu.spent()["source"] / (time.monotonic() - quiet_from)
         self.path.stats(reset=True)
         begin, cpu = time.monotonic(), migrate.Cpu(source, dest)
-        self.pool.close()
-        begin_wall = migrate.start(source, dest, run.setup, path.ADDRESS["b"])
         observer = migrate.Observer(source, self.path)
-        record["status"] = migrate.wait_end(observer, MIGRATION_S_MAX)
+        with warm.Feeder(self.pool, dest.pid):
+            begin_wall = migrate.start(source, dest, run.setup, path.ADDRESS["b"])
+            record["status"] = migrate.wait_end(observer, MIGRATION_S_MAX)
         if record["status"] != "completed":
             record["error"] = migrate.failure(source)
             return

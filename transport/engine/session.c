@@ -263,6 +263,17 @@ static int connect_progress(struct apn_session *s, struct apn_error *err)
     return s->state == APN_STATE_CONNECTING ? -EINPROGRESS : 0;
 }
 
+/* what the backend did not get from the system, once, for whoever reads the trace */
+static void trace_note(struct apn_session *s)
+{
+    struct apn_backend_counters counters = {0};
+
+    s->backend->ops->counters(s->backend, &counters);
+    if (counters.note[0]) {
+        apn_trace(s, APN_TRACE_STATE, "%s", counters.note);
+    }
+}
+
 int apn_session_connect(struct apn_session *s, struct apn_error *err)
 {
     uint64_t deadline;
@@ -292,6 +303,9 @@ int apn_session_connect(struct apn_session *s, struct apn_error *err)
                             s->config.timeout_ms);
     }
     pthread_mutex_unlock(&s->lock);
+    if (!ret) {
+        trace_note(s);
+    }
     return ret;
 }
 

@@ -2,7 +2,9 @@
 /* pool.c - worker threads that sleep between runs
  * Owner: struct plan_pool.   Thread: see pool.h.   Time: none.   Units: items.
  *
- * Lock: pool->lock guards job, round, running and stop; items are claimed with an atomic. */
+ * Lock: pool->lock guards job, round, open, active and stop; items are claimed with an atomic. The
+ * caller waits only for helpers that joined the round, so a helper the kernel wakes late costs
+ * nothing on a busy machine. */
 #include "plan/pool.h"
 
 #include <pthread.h>
@@ -24,7 +26,8 @@ struct plan_pool {
     atomic_int next;
     int end;
     unsigned round;
-    int running;
+    bool open;  /* helpers may still join the round */
+    int active; /* helpers in it */
     bool stop;
     int threads; /* workers[0] is the caller */
     struct worker workers[PLAN_THREADS_MAX];
@@ -56,10 +59,14 @@ static void *worker_main(void *argument)
             break;
         }
         seen = pool->round;
+        if (!pool->open) {
+            continue;
+        }
+        pool->active++;
         pthread_mutex_unlock(&pool->lock);
         do_items(pool, &worker->desk);
         pthread_mutex_lock(&pool->lock);
-        if (--pool->running == 0) {
+        if (--pool->active == 0) {
             pthread_cond_signal(&pool->done);
         }
     }
@@ -104,13 +111,14 @@ void plan_pool_run(struct plan_pool *pool, plan_job *job, void *context, const i
     pool->context = context;
     pool->end = range[1];
     atomic_store(&pool->next, range[0]);
-    pool->running = pool->threads - 1;
+    pool->open = true;
     pool->round++;
     pthread_cond_broadcast(&pool->work);
     pthread_mutex_unlock(&pool->lock);
     do_items(pool, &pool->workers[0].desk);
     pthread_mutex_lock(&pool->lock);
-    while (pool->running > 0) {
+    pool->open = false;
+    while (pool->active > 0) {
         pthread_cond_wait(&pool->done, &pool->lock);
     }
     pthread_mutex_unlock(&pool->lock);

@@ -421,13 +421,40 @@ void apn_lane_stranger(void *opaque, const char *text)
 
 /* ---- a turn ------------------------------------------------------------- */
 
+static bool any_link(const struct apn_session *s)
+{
+    for (unsigned i = 0; i < s->lane_count; i++) {
+        if (s->lane[i].link) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* after a poll that brought nothing: a process that was stopped itself must first read what arrived meanwhile */
+static void judge_silence(struct apn_lane *lane, uint64_t now)
+{
+    struct apn_session *s = lane->session;
+    struct apn_error silent = {0};
+
+    apn_session_check_silence(s, now);
+    /* a link that is being opened has the backend's own deadline */
+    if (lane->phase == APN_LANE_UP && now > lane->heard_ns && now - lane->heard_ns > ms_to_ns(s->config.lane_timeout_ms)) {
+        apn_error_set(&silent, -ETIMEDOUT, APN_SCOPE_LANE, "lane %u: silent for %llu ms (limit %u)", lane->index,
+                      (unsigned long long)((now - lane->heard_ns) / 1000000), s->config.lane_timeout_ms);
+        apn_lane_down(lane, &silent);
+    }
+}
+
 void apn_lane_settle(struct apn_lane *lane)
 {
     struct apn_session *s = lane->session;
     struct apn_error closed = {-ECONNRESET, APN_SCOPE_LANE, "closed for a newer connection"};
     uint64_t now = apn_session_now(s);
 
-    apn_session_check_silence(s, now);
+    if (!any_link(s)) {
+        apn_session_check_silence(s, now); /* else judged after a poll: what waits in a socket is a sign of life */
+    }
     if (s->unbinding || lane->phase == APN_LANE_RETIRED) {
         lane->close_wanted = lane->link || lane->attached;
     }
@@ -454,14 +481,6 @@ void apn_lane_settle(struct apn_lane *lane)
         }
     }
     consider_retiring(lane, now);
-    /* a link that is being opened has the backend's own deadline */
-    if (lane->phase == APN_LANE_UP && now > lane->heard_ns && now - lane->heard_ns > ms_to_ns(s->config.lane_timeout_ms)) {
-        struct apn_error silent = {0};
-
-        apn_error_set(&silent, -ETIMEDOUT, APN_SCOPE_LANE, "lane %u: silent for %llu ms (limit %u)", lane->index,
-                      (unsigned long long)((now - lane->heard_ns) / 1000000), s->config.lane_timeout_ms);
-        apn_lane_down(lane, &silent);
-    }
     if (lane->phase == APN_LANE_UP && now - lane->pinged_ns >= ms_to_ns(s->config.lane_timeout_ms) / 4) {
         lane->pinged_ns = now;
         lane->ping_due = true;
@@ -609,6 +628,9 @@ uint64_t apn_lane_step(struct apn_lane *lane, bool may_wait)
     }
     pthread_mutex_lock(&s->lock);
     lane->idle = false;
+    if (!count) {
+        judge_silence(lane, apn_session_now(s));
+    }
     if (!handle_events(lane, count, apn_session_now(s)) || lane->phase != APN_LANE_UP) {
         pthread_mutex_unlock(&s->lock);
         return count ? now : deadline;

@@ -181,20 +181,27 @@ bool apn_session_check_silence(struct apn_session *s, uint64_t now);      /* L *
 
 /* ---- lane.c ---- */
 void *apn_lane_thread(void *lane);
-/** apn_lane_step() - one turn of a lane. Return: ns until it wants the next turn; *busy: something moved */
+/** apn_lane_step() - one turn of a lane. Return: absolute ns at which it wants the next one */
 uint64_t apn_lane_step(struct apn_lane *lane, bool may_wait);
-int apn_lane_authorise(void *session, const struct apn_hello *hello, struct apn_welcome *welcome, struct apn_error *err);
-void apn_lane_attach(void *session, const struct apn_hello *hello, struct apn_link *link);
-void apn_lane_stranger(void *session, const char *text);
 /** apn_lane_settle() - open, take over or close the lane's link as wished; timers. L (released around backend calls) */
 void apn_lane_settle(struct apn_lane *lane);
 /** apn_lane_down() - the link is gone or must go. L (released around link_close) */
 void apn_lane_down(struct apn_lane *lane, const struct apn_error *err);
-void apn_lane_retire(struct apn_lane *lane); /* L destination: close for good, then say RETIRED */
-/** apn_lane_retired() - source: the destination has closed @lane after applying @applied_bytes; its work moves to its host. L */
+
+/* ---- retire.c; all L ---- */
+void apn_retire_consider(struct apn_lane *lane, uint64_t now); /* source: give up a lane that stays down */
+void apn_retire_confirm(struct apn_lane *lane);                /* destination: it is closed, say so */
+void apn_retire_push(struct apn_lane *lane);                   /* send what @lane was asked to say for others */
+void apn_lane_retire(struct apn_lane *lane);                   /* destination: close for good, then say RETIRED */
+/** apn_lane_retired() - source: the destination has closed @lane after applying @applied_bytes; its work moves to its host */
 int apn_lane_retired(struct apn_session *s, unsigned lane, uint64_t applied_bytes, struct apn_error *err);
 
-/* ---- sender.c ---- */
+/* ---- accept.c: struct apn_acceptor's functions ---- */
+int apn_lane_authorise(void *session, const struct apn_hello *hello, struct apn_welcome *welcome, struct apn_error *err);
+void apn_lane_attach(void *session, const struct apn_hello *hello, struct apn_link *link);
+void apn_lane_stranger(void *session, const char *text);
+
+/* ---- sender.c, report.c ---- */
 /** apn_sender_build() - fill lane->out with what may be sent now; takes and releases the lock itself. Return: messages in out */
 unsigned apn_sender_build(struct apn_lane *lane, uint64_t now);
 /** apn_sender_applied() - the peer's report. L. Return: 0, -EPROTO when it claims more than was posted */

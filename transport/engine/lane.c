@@ -13,7 +13,6 @@
 
 #define WAIT_MAX_NS      250000000ull /* a turn at least this often, for the timers */
 #define POST_RETRY_NS    200000ull
-#define RETIRE_AFTER_DIV 2u /* a lane down for timeout / this is given up while others live */
 
 static uint64_t ms_to_ns(uint64_t ms)
 {
@@ -233,192 +232,6 @@ static void unbind_when_closed(struct apn_session *s)
     apn_state_event(s, APN_EV_UNBOUND, NULL);
 }
 
-/* ---- retiring ----------------------------------------------------------- */
-
-static struct apn_lane *live_lane(struct apn_session *s)
-{
-    for (unsigned i = 0; i < s->lane_count; i++) {
-        if (s->lane[i].phase == APN_LANE_UP) {
-            return &s->lane[i];
-        }
-    }
-    return NULL;
-}
-
-/* source: give up a lane that stays down while another lives; control messages go by a living carrier */
-static void consider_retiring(struct apn_lane *lane, uint64_t now)
-{
-    struct apn_session *s = lane->session;
-    struct apn_lane *host = live_lane(s);
-
-    if (s->config.role != APN_ROLE_SOURCE || lane->retiring || !lane->lost || lane->phase == APN_LANE_UP || !host ||
-        apn_state_over(s->state) || now - lane->down_since_ns < ms_to_ns(s->config.timeout_ms / RETIRE_AFTER_DIV)) {
-        return;
-    }
-    lane->retiring = true;
-    lane->retire_host = host->index;
-    apn_trace(s, APN_TRACE_LANE, "lane %u: down for %llu ms, moving its granules to lane %u", lane->index,
-              (unsigned long long)((now - lane->down_since_ns) / 1000000), host->index);
-    host->ask_retire |= 1u << lane->index;
-    apn_session_wake_lane(host);
-}
-
-void apn_lane_retire(struct apn_lane *lane)
-{
-    lane->retiring = true;
-    lane->close_wanted = true;
-    apn_session_wake_lane(lane);
-    pthread_cond_broadcast(&lane->session->changed);
-}
-
-/* destination: the link is closed, nothing of this lane can land any more: say so on a living lane */
-static void confirm_retired(struct apn_lane *lane)
-{
-    struct apn_session *s = lane->session;
-    struct apn_lane *host = live_lane(s);
-
-    if (s->config.role != APN_ROLE_DEST || !lane->retiring || lane->link || lane->phase == APN_LANE_RETIRED || !host) {
-        return;
-    }
-    lane->phase = APN_LANE_RETIRED;
-    lane->host = host->index;
-    for (unsigned i = 0; i < s->lane_count; i++) { /* whatever it carried for others goes along */
-        s->lane[i].host = s->lane[i].host == lane->index ? host->index : s->lane[i].host;
-    }
-    host->say_retired |= 1u << lane->index;
-    apn_sender_resume(lane, lane->applied_bytes, apn_session_now(s));
-    apn_sender_move(lane, host);
-    apn_session_wake_lane(host);
-}
-
-int apn_lane_retired(struct apn_session *s, unsigned index, uint64_t applied_bytes, struct apn_error *err)
-{
-    struct apn_lane *lane = &s->lane[index < s->lane_count ? index : 0];
-    struct apn_lane *host = &s->lane[lane->retire_host];
-
-    if (s->config.role != APN_ROLE_SOURCE || index >= s->lane_count || !lane->retiring) {
-        return apn_error_set(err, -EPROTO, APN_SCOPE_SESSION, "lane %u was not to be retired", index);
-    }
-    if (lane->phase == APN_LANE_RETIRED) {
-        return 0;
-    }
-    lane->phase = APN_LANE_RETIRED;
-    lane->close_wanted = lane->link != NULL;
-    apn_sender_lost(lane);
-    if (apn_sender_resume(lane, applied_bytes, apn_session_now(s))) {
-        return apn_error_set(err, -EPROTO, APN_SCOPE_SESSION, "lane %u: retired at %llu applied bytes, sent were %llu", index,
-                             (unsigned long long)applied_bytes, (unsigned long long)lane->posted_bytes);
-    }
-    for (unsigned i = 0; i < s->lane_count; i++) {
-        s->lane[i].host = s->lane[i].host == index ? host->index : s->lane[i].host;
-    }
-    apn_sender_move(lane, host);
-    apn_session_wake_lane(host);
-    pthread_cond_broadcast(&s->changed);
-    return 0;
-}
-
-/* ---- accept side (backend's accept thread) ------------------------------ */
-
-static int refuse(struct apn_error *err, int code, const char *text)
-{
-    return apn_error_set(err, code, APN_SCOPE_SESSION, "%s", text);
-}
-
-static int authorise_session(struct apn_session *s, const struct apn_hello *hello, struct apn_error *err)
-{
-    if (s->stopping || s->unbinding) {
-        return refuse(err, -EAGAIN, "destination is between two sessions, try again");
-    }
-    if (!hello->lanes || hello->lanes > APN_LANES_MAX || hello->lane >= hello->lanes || !hello->generation) {
-        return apn_error_set(err, -EPROTO, APN_SCOPE_SESSION, "lane %u of %u, generation %u: limit is %u lanes", hello->lane,
-                             hello->lanes, hello->generation, APN_LANES_MAX);
-    }
-    if (!s->bound && hello->generation == 1 && s->state == APN_STATE_CONNECTING) {
-        return apn_session_bind(s, hello, err);
-    }
-    if (!s->bound) {
-        return refuse(err, -ESTALE, "destination does not know this session (was it restarted?)");
-    }
-    if (memcmp(s->session_id, hello->session_id, sizeof(s->session_id))) {
-        return refuse(err, -EBUSY, "destination is taken: another migration is using this listener");
-    }
-    if (s->state == APN_STATE_FAILED && !s->grant_received) {
-        return apn_error_set(err, -ECANCELED, APN_SCOPE_SESSION, "destination will never start the guest: %.140s", s->error.text);
-    }
-    if (hello->lanes != s->lane_count) {
-        return apn_error_set(err, -EPROTO, APN_SCOPE_SESSION, "session has %u lanes, not %u", s->lane_count, hello->lanes);
-    }
-    return 0;
-}
-
-int apn_lane_authorise(void *opaque, const struct apn_hello *hello, struct apn_welcome *welcome, struct apn_error *err)
-{
-    struct apn_session *s = opaque;
-    struct apn_lane *lane;
-    uint64_t deadline;
-    int ret;
-
-    pthread_mutex_lock(&s->lock);
-    ret = authorise_session(s, hello, err);
-    if (ret) {
-        goto out;
-    }
-    lane = &s->lane[hello->lane];
-    if (hello->generation <= lane->generation || lane->retiring) {
-        ret = apn_error_set(err, -EALREADY, APN_SCOPE_LANE, "lane %u: generation %u is not newer than %u", lane->index,
-                            hello->generation, lane->generation);
-        goto out;
-    }
-    /* no byte of the old link may land once the new one is welcome */
-    deadline = apn_session_now(s) + 900000000ull;
-    while (lane->link || lane->attached) {
-        lane->close_wanted = true;
-        apn_session_wake_lane(lane);
-        pthread_cond_broadcast(&s->changed);
-        if (s->env.manual) {
-            apn_lane_settle(lane);
-        } else if (!apn_session_wait(s, deadline)) {
-            break;
-        }
-    }
-    if (lane->link || lane->attached) {
-        ret = apn_error_set(err, -EAGAIN, APN_SCOPE_LANE, "lane %u: the old connection is still being closed", lane->index);
-        goto out;
-    }
-    lane->generation = hello->generation;
-    welcome->features = 0;
-    welcome->applied_bytes = lane->received_bytes;
-out:
-    pthread_mutex_unlock(&s->lock);
-    return ret;
-}
-
-void apn_lane_attach(void *opaque, const struct apn_hello *hello, struct apn_link *link)
-{
-    struct apn_session *s = opaque;
-    struct apn_lane *lane = &s->lane[hello->lane];
-    bool take;
-
-    pthread_mutex_lock(&s->lock);
-    take = !s->stopping && !s->unbinding && !lane->attached && !lane->link && lane->generation == hello->generation;
-    if (take) {
-        lane->attached = link;
-        lane->attached_hello = *hello;
-        apn_session_wake_lane(lane);
-        pthread_cond_broadcast(&s->changed);
-    }
-    pthread_mutex_unlock(&s->lock);
-    if (!take) {
-        s->backend->ops->link_close(link);
-    }
-}
-
-void apn_lane_stranger(void *opaque, const char *text)
-{
-    apn_trace(opaque, APN_TRACE_LANE, "stranger: %s", text);
-}
-
 /* ---- a turn ------------------------------------------------------------- */
 
 static bool any_link(const struct apn_session *s)
@@ -470,7 +283,7 @@ void apn_lane_settle(struct apn_lane *lane)
     if (lane->close_wanted || (s->unbinding && s->bound)) {
         apn_lane_down(lane, &closed);
     }
-    confirm_retired(lane);
+    apn_retire_confirm(lane);
     if (lane->attached && !lane->link) {
         dest_take_over(lane);
     }
@@ -480,7 +293,7 @@ void apn_lane_settle(struct apn_lane *lane)
             source_open(lane);
         }
     }
-    consider_retiring(lane, now);
+    apn_retire_consider(lane, now);
     if (lane->phase == APN_LANE_UP && now - lane->pinged_ns >= ms_to_ns(s->config.lane_timeout_ms) / 4) {
         lane->pinged_ns = now;
         lane->ping_due = true;
@@ -548,25 +361,6 @@ static bool handle_events(struct apn_lane *lane, int count, uint64_t now)
     return true;
 }
 
-static void push_retirements(struct apn_lane *lane)
-{
-    struct apn_session *s = lane->session;
-
-    for (unsigned i = 0; i < s->lane_count; i++) {
-        struct apn_msg msg = {.type = APN_MSG_RETIRE, .lane = (uint16_t)i};
-
-        if (lane->ask_retire & (1u << i)) {
-            apn_sender_insert(lane, &msg);
-        }
-        if (lane->say_retired & (1u << i)) {
-            msg.type = APN_MSG_RETIRED;
-            msg.value = s->lane[i].received_bytes;
-            apn_sender_insert(lane, &msg);
-        }
-    }
-    lane->ask_retire = lane->say_retired = 0;
-}
-
 static void post_out(struct apn_lane *lane, struct apn_link *link)
 {
     struct apn_session *s = lane->session;
@@ -604,7 +398,7 @@ uint64_t apn_lane_step(struct apn_lane *lane, bool may_wait)
     pthread_mutex_lock(&s->lock);
     apn_lane_settle(lane);
     if (lane->ask_retire | lane->say_retired) {
-        push_retirements(lane);
+        apn_retire_push(lane);
     }
     link = lane->link;
     now = apn_session_now(s);

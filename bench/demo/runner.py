@@ -36,7 +36,6 @@ class Bench:
         shared = memory.SCRATCH or directory
         self.snapshot = os.path.join(shared, os.path.basename(directory) + ".snapshot")
         self.guest_bytes = None
-        self.pool = warm.Pool(options.used_mib + 768)
 
     def open_path(self):
         """Bring the path up as the options say."""
@@ -77,6 +76,7 @@ class Bench:
                   "dest_cpu_s": None, "guest_bytes": self.guest_bytes, "wire_bytes": None, "rounds": None,
                   "parameters": run.setup.parameters, "started_at": round(time.time(), 3)}
         try:
+            record["first_touch_s_per_gib"] = warm.touch(warm.SAMPLE_MIB)
             source, dest = self._start_pair(run)
             try:
                 self._measure(run, source, dest, record)
@@ -94,7 +94,6 @@ class Bench:
             source.qmp.execute("stop")
             self.guest_bytes = record["guest_bytes"] = memory.nonzero_bytes(source.qmp, self.guest.mib)
             source.qmp.execute("cont")
-        self.pool.fill()
         quiet_from, cpu = time.monotonic(), migrate.Cpu(source, dest)
         if WORKLOADS[run.workload]:
             record["write_rate_mib_s"] = round(source.console.write_rate(), 1)
@@ -103,9 +102,8 @@ class Bench:
         self.path.stats(reset=True)
         begin, cpu = time.monotonic(), migrate.Cpu(source, dest)
         observer = migrate.Observer(source, self.path)
-        with warm.Feeder(self.pool, dest.pid):
-            begin_wall = migrate.start(source, dest, run.setup, path.ADDRESS["b"])
-            record["status"] = migrate.wait_end(observer, MIGRATION_S_MAX)
+        begin_wall = migrate.start(source, dest, run.setup, path.ADDRESS["b"])
+        record["status"] = migrate.wait_end(observer, MIGRATION_S_MAX)
         if record["status"] != "completed":
             record["error"] = migrate.failure(source)
             return
@@ -143,7 +141,6 @@ class Bench:
     def close(self):
         """Leave nothing behind."""
         process.stop_all()
-        self.pool.close()
         if self.path:
             self.path.close()
             self.path = None

@@ -24,6 +24,7 @@
 #define STORE_STEPS  24
 #define WIDTH        1.0 /* smoothing: this share of a site's usual load moves a price by its size */
 #define MEAN_KEEP    0.85
+#define STEPS_BACK   4
 
 int plan_relax_init(struct plan_relax *relax, struct plan_model *model, struct plan_pool *pool,
                     struct plan_flow *flow)
@@ -215,6 +216,33 @@ static struct along along_routes(const struct plan_model *model, const struct pl
     return along;
 }
 
+struct stride {
+    double slope; /* at its beginning */
+    double units;
+};
+
+/* The curvature at the beginning misses knees on the way. Where the slope has changed sign by the
+ * end, go back to where a straight line between both slopes crosses 0, at most a few times.
+ * Return: units gone back (their sign is opposite to the stride's). */
+static double step_back(struct plan_model *model, const struct plan_class *class,
+                        const struct plan_start *start, const uint8_t *const routes[2],
+                        struct stride stride)
+{
+    double back = 0;
+
+    for (int step = 0; step < STEPS_BACK; step++) {
+        struct along end = along_routes(model, class, start, routes);
+        double length = stride.units + back;
+        if (end.slope * stride.slope >= 0 || fabs(end.slope) < 1e-3 * fabs(stride.slope)) {
+            break;
+        }
+        double less = -length * end.slope / (end.slope - stride.slope);
+        plan_route_shift(model, class, start, routes, less);
+        back += less;
+    }
+    return back;
+}
+
 static void shift_flow(struct plan_relax *relax, struct plan_bundle *bundle, int from, int to)
 {
     struct plan_model *model = relax->model;
@@ -234,6 +262,7 @@ static void shift_flow(struct plan_relax *relax, struct plan_bundle *bundle, int
         units = -along.slope / along.curve;
     }
     plan_route_shift(model, class, bundle->start, routes, units);
+    units += step_back(model, class, bundle->start, routes, (struct stride){along.slope, units});
     bundle->flow[from] -= units;
     bundle->flow[to] += units;
 }

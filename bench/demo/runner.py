@@ -17,6 +17,7 @@ from harness.process import HarnessError
 from . import warm
 from .plan import WORKLOADS
 
+DIRECTORY_PREFIX = "apn-demo-"
 QUIET_S = 1.5           # guest and processors are watched this long before each migration
 SETTLE_S = 0.5          # and after it, for what ends late
 MIGRATION_S_MAX = 90.0
@@ -43,7 +44,16 @@ class Bench:
         words = ["--delay", "%.3f" % max(0.0, one_way), "--rate", "%g" % self.options.rate,
                  "--queue", self.options.queue, "--congestion", self.options.congestion]
         self.path = path.Path(self.environment.apn_path, "apn-demo", os.path.join(self.directory, "path.log"), words)
+        self._sweep()
         return self.path.probe(200)
+
+    def _sweep(self):
+        """Remove what a killed demo left. We hold the path, so no other one is alive."""
+        for place in {os.path.dirname(self.directory), os.path.dirname(self.snapshot)}:
+            for name in os.listdir(place):
+                left = os.path.join(place, name)
+                if name.startswith(DIRECTORY_PREFIX) and self.directory not in (left, left.removesuffix(".snapshot")):
+                    shutil.rmtree(left) if os.path.isdir(left) else os.unlink(left)
 
     def boot(self):
         """Boot the guest once and keep it as a snapshot."""

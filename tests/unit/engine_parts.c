@@ -129,6 +129,27 @@ static void window_follows_the_path(void **state)
     free(p);
 }
 
+/* the peer is held up for 40 ms every 100 and then reports everything at once: that is no speed */
+static void window_bunched_reports_are_no_speed(void **state)
+{
+    struct model_path *p = calloc(1, sizeof(*p));
+    struct apn_window w;
+    (void)state;
+
+    p->rate = 312500000;
+    p->rtt_ns = 6 * MS;
+    apn_window_init(&w, 0, 0);
+    for (int i = 0; i < 30; i++) {
+        run_path(p, &w, 100, 64 << 10);
+        for (unsigned k = 0; k < p->count; k++) {
+            p->slot[(p->head + k) % SLOTS].due_ns = p->clock_ns + 40 * MS;
+        }
+        p->wire_free_ns = p->clock_ns + 40 * MS - p->rtt_ns;
+    }
+    assert_true(apn_window_rate(&w) < p->rate * 120 / 100);
+    free(p);
+}
+
 static void window_idle_samples_do_not_lower_the_rate(void **state)
 {
     struct model_path *p = calloc(1, sizeof(*p));
@@ -346,6 +367,7 @@ int main(void)
         cmocka_unit_test(window_stop_and_wait_does_not_fill_it),
         cmocka_unit_test(window_unlimited_builds_a_queue),
         cmocka_unit_test(window_follows_the_path),
+        cmocka_unit_test(window_bunched_reports_are_no_speed),
         cmocka_unit_test(window_idle_samples_do_not_lower_the_rate),
         cmocka_unit_test(requeue_keeps_order_and_joins_neighbours),
         cmocka_unit_test(requeue_does_not_join_across_granules_or_beyond_an_extent),

@@ -49,9 +49,10 @@ void apn_window_init(struct apn_window *w, uint64_t fixed_bytes, uint64_t now_ns
     update_limit(w);
 }
 
-static void begin_round(struct apn_window *w, uint64_t now_ns)
+static void begin_round(struct apn_window *w, uint64_t posted_ns, uint64_t now_ns)
 {
     w->round_start_ns = now_ns;
+    w->round_start_posted_ns = posted_ns;
     w->round_start_bytes = w->delivered_bytes;
     w->round_idle = false;
 }
@@ -59,7 +60,7 @@ static void begin_round(struct apn_window *w, uint64_t now_ns)
 void apn_window_posted(struct apn_window *w, uint64_t in_flight_bytes, uint64_t now_ns)
 {
     if (in_flight_bytes == 0) {
-        begin_round(w, now_ns); /* the pipe was empty: idle time is not the path's time */
+        begin_round(w, now_ns, now_ns); /* the pipe was empty: idle time is not the path's time */
     }
 }
 
@@ -68,9 +69,11 @@ void apn_window_idle(struct apn_window *w)
     w->round_idle = true;
 }
 
-static void end_round(struct apn_window *w, uint64_t now_ns)
+static void end_round(struct apn_window *w, uint64_t posted_ns, uint64_t now_ns)
 {
-    uint64_t rate = rate_of(w->delivered_bytes - w->round_start_bytes, now_ns - w->round_start_ns);
+    uint64_t arrived_ns = now_ns - w->round_start_ns;
+    uint64_t sent_ns = posted_ns > w->round_start_posted_ns ? posted_ns - w->round_start_posted_ns : 0;
+    uint64_t rate = rate_of(w->delivered_bytes - w->round_start_bytes, sent_ns > arrived_ns ? sent_ns : arrived_ns);
     uint64_t best = apn_window_rate(w);
 
     if (w->round_idle && rate <= best) {
@@ -120,8 +123,8 @@ void apn_window_applied(struct apn_window *w, uint64_t bytes, uint64_t posted_ns
     take_rtt(w, rtt > hold_ns ? rtt - hold_ns : rtt, now_ns);
     round_ns = w->rtt_min_ns > APN_WINDOW_ROUND_NS ? w->rtt_min_ns : APN_WINDOW_ROUND_NS;
     if (now_ns - w->round_start_ns >= round_ns) {
-        end_round(w, now_ns);
-        begin_round(w, now_ns);
+        end_round(w, posted_ns, now_ns);
+        begin_round(w, posted_ns, now_ns);
     }
     update_limit(w);
 }

@@ -5,7 +5,8 @@
  *
  * Theory of operation
  *   Delivered rate is bytes applied per round, a round being one round trip, 2 ms at least: between two reports, so that reports which
- *   come in bunches do not look like speed. The limit is 1.25 x max(rate of 10 rounds) x min(RTT): enough to notice that the path
+ *   come in bunches do not look like speed, and never faster than the same bytes were posted (a peer that was held up reports
+ *   everything at once). The limit is 1.25 x max(rate of 10 rounds) x min(RTT): enough to notice that the path
  *   got faster, too little to build a queue that a stopped guest would wait behind. Rounds in which the sender
  *   had nothing to send say what was offered, not what the path can do: they count only when they are a new best, and age nothing.
  *   Every 5 s the window shrinks for a round trip, so that a path that became longer is measured without our own queue in it.
@@ -33,6 +34,7 @@ struct apn_window {
     unsigned round;
     uint64_t round_start_ns;   /* 0: begins with the next post */
     uint64_t round_start_bytes;
+    uint64_t round_start_posted_ns; /* when the newest item applied at the round's start had been posted */
     bool round_idle;           /* the sender ran out of work in this round */
     uint64_t full_rate;        /* startup: best rate seen when growth was last >= 25 % */
     unsigned full_rounds;

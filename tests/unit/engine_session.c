@@ -294,6 +294,8 @@ static void silence_ends_the_session_within_the_timeout(void **state)
     assert_in_range(rig_now(rig) - at, 7900 * RIG_MS, 8600 * RIG_MS);
     apn_session_error(rig->source, &err);
     assert_non_null(strstr(err.text, "8000 ms"));
+    assert_int_equal(err.code, -ETIMEDOUT);
+    assert_int_equal(apn_session_wait_room(rig->source, 1), -EPIPE); /* over, not merely slow */
     rig_free(rig);
 }
 

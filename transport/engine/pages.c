@@ -113,7 +113,7 @@ int apn_session_wait_room(struct apn_session *s, uint32_t timeout_ms)
     }
     s->waiters_room--;
     if (!pages_flow(s)) {
-        ret = apn_session_failed_code(s);
+        ret = -EPIPE; /* not the reason's own code: that may be -ETIMEDOUT, which would read as "ask again" */
     }
     pthread_mutex_unlock(&s->lock);
     return ret;

@@ -120,7 +120,8 @@ struct apn_run {
 int apn_session_post(struct apn_session *s, const struct apn_run *runs, unsigned count);
 
 /** apn_session_wait_room() - sleep until some lane has room, the session leaves its state, or @timeout_ms passed.
- * Must not be called with locks that posting needs (QEMU: not inside bitmap_mutex). Return: 0, -ETIMEDOUT, or -errno when failed. */
+ * Must not be called with locks that posting needs (QEMU: not inside bitmap_mutex). Return: 0; -ETIMEDOUT (only the wait);
+ * -EPIPE when the session takes no pages any more, see apn_session_error(). */
 int apn_session_wait_room(struct apn_session *s, uint32_t timeout_ms);
 
 /** apn_session_unapplied() - guest bytes queued or in flight: handed over, but not known to be applied */

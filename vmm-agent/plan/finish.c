@@ -369,6 +369,7 @@ static void exact_descent(struct plan_finish *finish)
     finish->improve.exact = true;
     for (int sweep = 0; sweep < EXACT_SWEEPS_MAX && idle < 2 && !stopped(finish); sweep++) {
         double before = finish->best_yen;
+        double missed = finish->miss;
         set_knees(model, true);
         for (int site = 0; site < model->sites; site++) {
             site_polish(model, site);
@@ -376,7 +377,7 @@ static void exact_descent(struct plan_finish *finish)
         int moved = plan_improve_sweep(&finish->improve);
         plan_loads_set(model, finish->improve.flow);
         keep_best(finish);
-        bool better = finish->best_yen < before - 1e-7 * fabs(before);
+        bool better = finish->best_yen < before - 1e-7 * fabs(before) || finish->miss < missed;
         idle = better && isfinite(before) ? 0 : idle + 1;
         if (moved == 0 && idle > 0 && sweep > 0) {
             break;
@@ -449,6 +450,27 @@ static void begin_pass(struct plan_finish *finish, const struct plan_relax *rela
     }
 }
 
+/* Everything stays where it runs, if it may; the rest as in the best attempt. What runs now keeps
+ * the capacities more often than not, and descent from there never breaks them. */
+static void begin_stay(struct plan_finish *finish, const struct plan_relax *relax)
+{
+    struct plan_model *model = finish->model;
+    struct plan_flow *flow = finish->improve.flow;
+
+    begin_pass(finish, relax, 0);
+    plan_flow_copy(flow, &finish->best, model);
+    for (int index = 0; index < flow->bundle_count; index++) {
+        struct plan_bundle *bundle = &flow->bundles[index];
+        int site = bundle->start->site;
+        if (site >= 0 && (model->classes[bundle->class].allowed >> site & 1)) {
+            memset(bundle->sites, site, (size_t)model->slots);
+            bundle->count = 1;
+            bundle->units[0] = bundle->start->count;
+        }
+    }
+    plan_loads_set(model, flow);
+}
+
 void plan_finish_run(struct plan_finish *finish, const struct plan_relax *relax, int passes,
                      double goal)
 {
@@ -467,5 +489,9 @@ void plan_finish_run(struct plan_finish *finish, const struct plan_relax *relax,
             finish->best_yen - relax->best_yen <= goal * fabs(finish->best_yen)) {
             break;
         }
+    }
+    if (finish->miss > 0) {
+        begin_stay(finish, relax);
+        exact_descent(finish);
     }
 }

@@ -16,9 +16,11 @@
 
 #define SWEEPS_MAX  600
 #define BOUND_EVERY 10
-#define PATIENCE    3
+#define PATIENCE_MIN  3  /* bounds without progress before a very large instance stops ... */
+#define PATIENCE_MORE 5 /* ... and how many more smaller ones may have */
+#define PATIENCE_EFFORT 1e7
 #define PROGRESS    1e-5
-#define GOAL        1e-4  /* relative gap at which no further rounding is tried */
+#define GOAL        3e-4  /* relative gap at which no further rounding is tried */
 #define EFFORT      5e5   /* cells searched in further roundings: fixes their number */
 #define PASSES_MAX  300
 
@@ -148,7 +150,8 @@ static void search(struct solver *solver)
     struct plan_model *model = solver->model;
     double work = (double)(model->class_count + 1) * model->slots * model->sites * model->sites;
     double passes = fmin(1 + floor(EFFORT / work), PASSES_MAX);
-    struct plan_relax_rule rule = {SWEEPS_MAX, BOUND_EVERY, PATIENCE, PROGRESS, relax_late,
+    int patience = PATIENCE_MIN + (int)fmin(floor(PATIENCE_EFFORT / work), PATIENCE_MORE);
+    struct plan_relax_rule rule = {SWEEPS_MAX, BOUND_EVERY, patience, PROGRESS, relax_late,
                                    solver, solver->options->warm != NULL};
 
     if (rule.warm) {

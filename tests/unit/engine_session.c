@@ -82,7 +82,7 @@ static void secret_wrong_or_missing(void **state)
 static void memory_sizes_differ(void **state)
 {
     struct rig *rig = rig_new(&(struct rig_options){.dest_ram_bytes = 4u << 20});
-    struct apn_error err;
+    struct apn_error err = {0};
     (void)state;
 
     rig_connect(rig);
@@ -98,7 +98,7 @@ static void memory_sizes_differ(void **state)
 static void abort_before_the_grant_tells_the_other_end(void **state)
 {
     struct rig *rig = rig_new(&(struct rig_options){0});
-    struct apn_error err;
+    struct apn_error err = {0};
     (void)state;
 
     rig_connect(rig);
@@ -131,7 +131,7 @@ static void no_abort_after_the_grant(void **state)
 static void destination_that_cannot_load_gives_the_guest_back(void **state)
 {
     struct rig *rig = rig_new(&(struct rig_options){0});
-    struct apn_error err;
+    struct apn_error err = {0};
     (void)state;
 
     rig->dest_refuses = true;
@@ -283,7 +283,7 @@ static void silence_ends_the_session_within_the_timeout(void **state)
 {
     struct rig *rig = rig_new(&(struct rig_options){0});
     uint64_t at;
-    struct apn_error err;
+    struct apn_error err = {0};
     (void)state;
 
     rig_connect(rig);
@@ -343,7 +343,7 @@ static void second_session_is_refused_in_words(void **state)
 {
     struct rig *rig = rig_new(&(struct rig_options){0});
     struct apn_session *first;
-    struct apn_error err;
+    struct apn_error err = {0};
     (void)state;
 
     rig_connect(rig);

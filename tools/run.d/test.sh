@@ -94,20 +94,24 @@ step_unit() {
   run_meson '' "$APN_BUILD" "$@"
 }
 
+# sanitized NAME SANITIZERS SUITES... - build with them and run those suites
 sanitized() {
   (meson_setup "$APN_BUILD-$1" --buildtype=debugoptimized --werror -Db_sanitize="$2" -Db_lundef=false \
     -Dtests=enabled -Dagent=enabled && meson_build "$APN_BUILD-$1") || {
     record_line "not ok $1-build: see the messages above and $APN_BUILD-$1/apn-build.log"
     return 0
   }
-  run_meson "$1/" "$APN_BUILD-$1" --timeout-multiplier 4 --no-suite path --no-suite guest --no-suite integration
+  sanitized_name=$1
+  shift 2
+  run_meson "$sanitized_name/" "$APN_BUILD-$sanitized_name" --timeout-multiplier 4 "$@"
 }
 
 step_sanitizers() {
   export ASAN_OPTIONS=detect_leaks=1:halt_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
   export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
-  sanitized asan address,undefined
-  sanitized tsan thread
+  # comparing with exact solvers, and real paths, are about figures, not about memory
+  sanitized asan address,undefined --no-suite exact --no-suite path --no-suite guest --no-suite integration
+  sanitized tsan thread --suite unit --suite sim --suite conformance
 }
 
 # fuzz_one PROGRAM - run one libFuzzer target on a copy of its corpus

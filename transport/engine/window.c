@@ -11,14 +11,19 @@ static uint64_t rate_of(uint64_t bytes, uint64_t ns)
     return ns ? (uint64_t)((double)bytes * (double)NS_PER_S / (double)ns) : 0;
 }
 
-uint64_t apn_window_rate(const struct apn_window *w)
+static uint64_t largest(const uint64_t *ring)
 {
     uint64_t best = 0;
 
     for (unsigned i = 0; i < APN_WINDOW_ROUNDS; i++) {
-        best = w->round_rate[i] > best ? w->round_rate[i] : best;
+        best = ring[i] > best ? ring[i] : best;
     }
     return best;
+}
+
+uint64_t apn_window_rate(const struct apn_window *w)
+{
+    return largest(w->round_rate);
 }
 
 /* 2 x while the pipe is being found (slow start below us doubles too), 1.25 x afterwards, 0.75 x while the path is measured */
@@ -26,7 +31,8 @@ static void update_limit(struct apn_window *w)
 {
     double gain = w->probe_end_ns ? 0.75 : w->startup ? 2.0 : 1.25;
     double bdp = (double)apn_window_rate(w) * (double)w->rtt_min_ns / (double)NS_PER_S;
-    uint64_t limit = (uint64_t)(gain * bdp);
+    uint64_t bunch = w->startup || w->probe_end_ns ? 0 : largest(w->round_bunch);
+    uint64_t limit = (uint64_t)(gain * bdp) + (bunch < bdp / 4 ? bunch : (uint64_t)(bdp / 4));
 
     if (w->fixed_bytes) {
         w->limit_bytes = w->fixed_bytes;
@@ -80,6 +86,7 @@ static void end_round(struct apn_window *w, uint64_t posted_ns, uint64_t now_ns)
         return;
     }
     w->round_rate[++w->round % APN_WINDOW_ROUNDS] = rate;
+    w->round_bunch[w->round % APN_WINDOW_ROUNDS] = 0;
     if (!w->startup || w->round_idle) {
         return;
     }
@@ -114,12 +121,31 @@ static void take_rtt(struct apn_window *w, uint64_t rtt_ns, uint64_t now_ns)
     }
 }
 
+/* how far reports run ahead of the rate: bytes since the last moment at which they did not */
+static void take_bunch(struct apn_window *w, uint64_t bytes, uint64_t now_ns)
+{
+    uint64_t *slot = &w->round_bunch[w->round % APN_WINDOW_ROUNDS];
+    uint64_t came = w->delivered_bytes - w->bunch_start_bytes;
+    uint64_t due = (uint64_t)((double)apn_window_rate(w) * (double)(now_ns - w->bunch_start_ns) / (double)NS_PER_S);
+
+    if (came - bytes <= due) { /* before this report they were not ahead: it may begin a bunch */
+        w->bunch_start_ns = now_ns;
+        w->bunch_start_bytes = w->delivered_bytes - bytes;
+        came = bytes;
+        due = 0;
+    }
+    if (came > due && came - due > *slot) {
+        *slot = came - due;
+    }
+}
+
 void apn_window_applied(struct apn_window *w, uint64_t bytes, uint64_t posted_ns, uint64_t hold_ns, uint64_t now_ns)
 {
     uint64_t rtt = now_ns - posted_ns;
     uint64_t round_ns;
 
     w->delivered_bytes += bytes;
+    take_bunch(w, bytes, now_ns);
     take_rtt(w, rtt > hold_ns ? rtt - hold_ns : rtt, now_ns);
     round_ns = w->rtt_min_ns > APN_WINDOW_ROUND_NS ? w->rtt_min_ns : APN_WINDOW_ROUND_NS;
     if (now_ns - w->round_start_ns >= round_ns) {

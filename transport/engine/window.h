@@ -9,6 +9,8 @@
  *   everything at once). The limit is 1.25 x max(rate of 10 rounds) x min(RTT): enough to notice that the path
  *   got faster, too little to build a queue that a stopped guest would wait behind. Rounds in which the sender
  *   had nothing to send say what was offered, not what the path can do: they count only when they are a new best, and age nothing.
+ *   Reports that come in bunches (they are due every 256 KiB; hosts are busy) leave the path idle unless more is in flight: what came
+ *   above the rate, at most a quarter of a BDP, is added to the limit.
  *   Every 5 s the window shrinks for a round trip, so that a path that became longer is measured without our own queue in it.
  *   (Ideas: BBR, draft-cardwell-iccrg-bbr-congestion-control, sections 4.1 and 4.3.) */
 #ifndef APN_ENGINE_WINDOW_H
@@ -36,6 +38,9 @@ struct apn_window {
     uint64_t round_start_bytes;
     uint64_t round_start_posted_ns; /* when the newest item applied at the round's start had been posted */
     bool round_idle;           /* the sender ran out of work in this round */
+    uint64_t bunch_start_ns;   /* reports above the remembered rate since then ... */
+    uint64_t bunch_start_bytes;
+    uint64_t round_bunch[APN_WINDOW_ROUNDS]; /* ... most bytes above it per round, ring as round_rate */
     uint64_t full_rate;        /* startup: best rate seen when growth was last >= 25 % */
     unsigned full_rounds;
     bool startup;

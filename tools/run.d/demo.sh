@@ -34,10 +34,24 @@ cmd_demo() {
   say "next: ./run test   (everything proven)   or   ./run install   (qemu-system-x86_64-apn on this machine)"
 }
 
+# bench_plan ARGS... - the planner alone: needs no QEMU
+bench_plan() {
+  packages_ready
+  build_tree
+  VMM_AGENT=$APN_BUILD/vmm-agent/cli/vmm-agent "$APN_TOP/bench/plan/run" --out "$APN_OUT" "$@" || exit $?
+  say "next: $APN_OUT/bench/plan.md has the tables, docs/planner.md what they mean"
+}
+
 cmd_bench() {
+  if [ "${1:-}" = plan ]; then
+    shift
+    bench_plan "$@"
+    return
+  fi
   case " $* " in
   *' --help '* | *' -h '*)
-    say "usage: ./run bench [ARGUMENTS of the demo]"
+    say "usage: ./run bench [ARGUMENTS of the demo]   or   ./run bench plan [--quick] [--repeat N]"
+    say "plan: time, proven gap and memory of the day planner, into $APN_OUT/bench/plan.json"
     say "The meson benchmarks, then the demo $BENCH_REPEATS times over with its negative controls; results in $APN_OUT/bench."
     exec python3 "$APN_TOP/bench/demo/demo" --help
     ;;

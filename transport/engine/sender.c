@@ -17,7 +17,7 @@
 #include "wire/layout.h"
 
 #define QUEUE_NS      4000000ull
-#define EXTENT_NS     250000ull      /* one extent occupies the path this long at most: it is the grain of every measurement */
+#define EXTENT_NS     500000ull      /* one extent occupies the path this long at most: it is the grain of every measurement */
 #define EXTENT_MIN    (64u << 10)
 #define QUEUE_MIN     (2ull << 20)
 #define QUEUE_MAX     (64ull << 20)

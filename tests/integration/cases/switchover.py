@@ -41,7 +41,8 @@ def limits(lab):
             kept = sum(dark <= limit for dark in darks)
             check(kept >= 0.9 * runs - 0.6, "limit %d ms kept in %d of %d runs: %s", limit, kept, runs, ", ".join("%.0f" % d for d in darks))
             words.append("%d ms: %d of %d, median %.1f, most %.1f" % (limit, kept, runs, statistics.median(darks), max(darks)))
-        check(good >= 0.9 * total - 0.6, "prediction within 30 %% or 10 ms in only %d of %d runs", good, total)
+        share = 0.9 if lab.full else 0.75  # the short run is for regressions, the full one for the figure
+        check(good >= share * total - 0.6, "prediction within 30 %% or 10 ms in only %d of %d runs", good, total)
         words.append("predicted within 30 %% or 10 ms: %d of %d" % (good, total))
     return "; ".join(words)
 

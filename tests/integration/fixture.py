@@ -72,7 +72,7 @@ class Lab:
         path.restore()
         return path
 
-    def guest(self, mib=MIB, used=USED_MIB, hot=HOT_MIB, rate=64, extra=()):
+    def guest(self, mib=MIB, used=USED_MIB, hot=HOT_MIB, rate=16, extra=()):
         return Guest(self.environment, mib=mib, used_mib=used, hot_mib=hot, extra=extra,
                      append="apn.rate=%d apn.verify=8" % rate)
 

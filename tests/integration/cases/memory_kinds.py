@@ -35,7 +35,7 @@ def backends(lab):
 
 @case("memory: balloon inflates and deflates while pages flow", seconds=240)
 def balloon(lab):
-    guest = lab.guest(mib=320, used=64, hot=16, rate=64, extra=("-device", "virtio-balloon-pci,id=balloon0"))
+    guest = lab.guest(mib=320, used=64, hot=16, rate=8, extra=("-device", "virtio-balloon-pci,id=balloon0"))
     done = 0
     with lab.site(rate_gbps=0.3) as site:
         source = site.source(guest)

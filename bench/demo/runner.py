@@ -11,10 +11,9 @@ import os
 import shutil
 import time
 
-from harness import memory, migrate, path, process, vm
+from harness import memory, migrate, path, process, vm, warm
 from harness.process import HarnessError
 
-from . import warm
 from .plan import WORKLOADS
 
 DIRECTORY_PREFIX = "apn-demo-"

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import unittest
 
-from demo import plan, plot, report, runner, warm
+from demo import plan, plot, report, runner
 
 GIB = 1 << 30
 
@@ -132,15 +132,6 @@ class Cpu(unittest.TestCase):
         self.assertEqual((figures["source_cpu_raw_s"], figures["dest_cpu_raw_s"]), (1.0, 2.0))
         held = runner.cpu_figures({"source": 0.1, "dest": 2.0}, 0.1, {"total_s": 4.0, "held": True}, 5.0)
         self.assertEqual((held["source_cpu_s"], held["dest_cpu_s"]), (0.0, 2.0))
-
-
-class Warm(unittest.TestCase):
-    def test_amount(self):
-        self.assertEqual(warm.available_mib("MemTotal: 5 kB\nMemAvailable:   4194304 kB\n"), 4096)
-
-    def test_touch(self):
-        self.assertIsNone(warm.touch(0))
-        self.assertGreater(warm.touch(100), 0)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import threading
 import time
 import unittest
 
-from harness import console, cpu, environment, memory, migrate, process, qmp, trace
+from harness import console, cpu, environment, memory, migrate, process, qmp, trace, warm
 from harness.process import HarnessError
 
 SOURCE_LOG = """2026-11-22T07:00:00.000000Z qemu-system-x86_64: warning: something else
@@ -232,6 +232,33 @@ class Setups(unittest.TestCase):
         self.assertEqual(setup.uri("10.0.0.1"), "tcp:10.0.0.1:%d" % migrate.PORT)
         self.assertIn("multifd", setup.capabilities)
         self.assertEqual(migrate.Setup("apn", "x").uri("h"), "apn:h:%d" % migrate.PORT)
+
+
+class Warm(unittest.TestCase):
+    def test_amount(self):
+        self.assertEqual(warm.available_mib("MemTotal: 5 kB\nMemAvailable:   4194304 kB\n"), 4096)
+
+    def test_touch(self):
+        self.assertIsNone(warm.touch(0))
+        self.assertGreater(warm.touch(100), 0)
+
+    def test_reporting_is_put_off_and_back(self):
+        with tempfile.TemporaryDirectory() as directory:
+            names = {"min_free_ms": "0", "max_waiting_mib": "1024"}
+            for name, value in names.items():
+                with open(os.path.join(directory, name), "w", encoding="ascii") as file:
+                    file.write(value + "\n")
+
+            def now():
+                return {name: open(os.path.join(directory, name), encoding="ascii").readline().strip() for name in names}
+            with warm.Kept(directory) as kept:
+                self.assertTrue(kept.in_force)
+                self.assertEqual(now()["min_free_ms"], "60000")
+            self.assertEqual(now(), names)
+
+    def test_a_kernel_without_the_settings(self):
+        with tempfile.TemporaryDirectory() as directory, warm.Kept(directory) as kept:
+            self.assertFalse(kept.in_force)
 
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@ static void backend_free(struct apn_backend *base)
     if (!be) {
         return;
     }
-    apn_uring_listener_stop(be->listener);
+    apn_listener_stop(be->listener);
     if (be->addresses) {
         freeaddrinfo(be->addresses);
     }
@@ -173,6 +173,20 @@ static int backend_connect(struct apn_backend *base, const struct apn_hello *hel
     return 0;
 }
 
+static struct apn_link *adopt(void *opaque, const struct apn_hello *hello,
+                              const struct apn_welcome *welcome, int fd, struct apn_error *err)
+{
+    struct apn_uring_link *link = apn_uring_link_new(opaque, hello, fd, err);
+
+    (void)welcome;
+    return link ? &link->base : NULL;
+}
+
+static void note(void *opaque, const char *text)
+{
+    apn_uring_backend_note(opaque, text);
+}
+
 static int backend_listen(struct apn_backend *base, const struct apn_acceptor *acceptor,
                           uint16_t *port, struct apn_error *err)
 {
@@ -182,7 +196,13 @@ static int backend_listen(struct apn_backend *base, const struct apn_acceptor *a
         return apn_error_set(err, -EALREADY, APN_SCOPE_SESSION,
                              "uring: this backend listens already");
     }
-    return apn_uring_listener_start(be, acceptor, port, err);
+    return apn_listener_start(&be->listener,
+                              &(struct apn_listener_hooks){.config = &be->config,
+                                                           .adopt = adopt,
+                                                           .note = note,
+                                                           .opaque = be,
+                                                           .name = "uring"},
+                              acceptor, port, err);
 }
 
 static int backend_region_add(struct apn_backend *base, unsigned region, const struct apn_region *r,
@@ -230,7 +250,7 @@ int apn_uring_backend_addresses(struct apn_uring_backend *be, const struct addri
 
     pthread_mutex_lock(&be->lock);
     if (!be->addresses) {
-        ret = apn_uring_resolve(be->config.host, be->config.port, false, &be->addresses, err);
+        ret = apn_tcp_resolve(be->config.host, be->config.port, false, &be->addresses, err);
     }
     *out = be->addresses;
     pthread_mutex_unlock(&be->lock);

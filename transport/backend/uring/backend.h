@@ -7,7 +7,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "backend/uring/socket.h"
+#include "backend/listener.h"
+#include "backend/socket.h"
 #include "backend/uring/uring.h"
 
 /** enum apn_uring_mode - how payload leaves */
@@ -17,7 +18,7 @@ enum apn_uring_mode {
     APN_URING_MODE_ZEROCOPY,
 };
 
-struct apn_uring_listener;
+struct apn_listener;
 
 struct apn_uring_backend {
     struct apn_backend base;
@@ -28,7 +29,7 @@ struct apn_uring_backend {
     pthread_mutex_t lock;          /* guards what follows; innermost */
     struct addrinfo *addresses;    /* of the peer, once resolved; constant afterwards */
     char note[APN_ERROR_TEXT_MAX]; /* what the kernel did not grant */
-    struct apn_uring_listener *listener;
+    struct apn_listener *listener;
 };
 
 /** apn_uring_backend_addresses() - the peer's, resolved once (may block on a name). Return: 0 or
@@ -39,10 +40,5 @@ int apn_uring_backend_addresses(struct apn_uring_backend *be, const struct addri
 int apn_uring_explain_setup(int code, struct apn_error *err);
 /** apn_uring_backend_note() - keep the first sentence for apn_backend_counters.note */
 void apn_uring_backend_note(struct apn_uring_backend *be, const char *note);
-
-/* listener.c */
-int apn_uring_listener_start(struct apn_uring_backend *be, const struct apn_acceptor *acceptor,
-                             uint16_t *port, struct apn_error *err);
-void apn_uring_listener_stop(struct apn_uring_listener *listener);
 
 #endif

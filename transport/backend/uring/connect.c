@@ -11,9 +11,9 @@
 #include "backend/uring/link.h"
 #include "support/clock.h"
 
-static void address_text(const struct apn_uring_link *link, char text[APN_URING_ADDRESS_TEXT])
+static void address_text(const struct apn_uring_link *link, char text[APN_TCP_ADDRESS_TEXT])
 {
-    apn_uring_address_text(link->address->ai_addr, link->address->ai_addrlen, text);
+    apn_tcp_address_text(link->address->ai_addr, link->address->ai_addrlen, text);
 }
 
 /* An attempt's time is shared by the addresses that are left, so that a silent first one does not
@@ -39,9 +39,9 @@ static int open_socket(struct apn_uring_link *link)
     if (link->fd < 0) {
         return -errno;
     }
-    apn_uring_socket_buffers(link->fd, be->config.window_hint_bytes, note, sizeof(note));
+    apn_tcp_buffers(link->fd, be->config.window_hint_bytes, note, sizeof(note));
     apn_uring_backend_note(be, note);
-    apn_uring_socket_tune(link->fd, link->hello.timeout_ms);
+    apn_tcp_tune(link->fd, link->hello.timeout_ms);
     if (connect(link->fd, link->address->ai_addr, link->address->ai_addrlen) &&
         errno != EINPROGRESS) {
         return -errno;
@@ -52,7 +52,7 @@ static int open_socket(struct apn_uring_link *link)
 /* this address failed with @code: go to the next one, or give up with the last reason */
 static void next_address(struct apn_uring_link *link, int code, uint64_t now_ns)
 {
-    char text[APN_URING_ADDRESS_TEXT];
+    char text[APN_TCP_ADDRESS_TEXT];
     int ret = code;
 
     for (;;) {
@@ -173,7 +173,7 @@ static void shake_on(struct apn_uring_link *link)
 static void time_is_up(struct apn_uring_link *link, uint64_t now_ns)
 {
     const unsigned limit_ms = apn_uring_link_backend(link)->config.handshake_timeout_ms;
-    char text[APN_URING_ADDRESS_TEXT];
+    char text[APN_TCP_ADDRESS_TEXT];
 
     address_text(link, text);
     if (link->stage == APN_URING_CONNECTING) {

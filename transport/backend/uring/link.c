@@ -239,7 +239,7 @@ static void end_connection(struct apn_uring_link *link)
     if (link->stage == APN_URING_UP && !link->error.code && apn_uring_sender_idle(&link->tx)) {
         shutdown(link->fd, SHUT_RDWR);
     } else {
-        apn_uring_socket_reset(link->fd);
+        apn_tcp_reset(link->fd);
     }
 }
 

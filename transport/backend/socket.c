@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* socket.c - see socket.h */
-#include "backend/uring/socket.h"
+#include "backend/socket.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -34,7 +34,7 @@ static int check_port(const char *port, struct apn_error *err)
     return 0;
 }
 
-int apn_uring_resolve(const char *host, const char *port, bool passive, struct addrinfo **out,
+int apn_tcp_resolve(const char *host, const char *port, bool passive, struct addrinfo **out,
                       struct apn_error *err)
 {
     struct addrinfo hints = {
@@ -65,17 +65,17 @@ int apn_uring_resolve(const char *host, const char *port, bool passive, struct a
                          gai_strerror(ret));
 }
 
-void apn_uring_address_text(const struct sockaddr *address, socklen_t bytes,
-                            char text[APN_URING_ADDRESS_TEXT])
+void apn_tcp_address_text(const struct sockaddr *address, socklen_t bytes,
+                            char text[APN_TCP_ADDRESS_TEXT])
 {
     char host[64], port[8];
 
     if (getnameinfo(address, bytes, host, sizeof(host), port, sizeof(port),
                     NI_NUMERICHOST | NI_NUMERICSERV)) {
-        snprintf(text, APN_URING_ADDRESS_TEXT, "(unknown address)");
+        snprintf(text, APN_TCP_ADDRESS_TEXT, "(unknown address)");
         return;
     }
-    snprintf(text, APN_URING_ADDRESS_TEXT, "%s port %s", host, port);
+    snprintf(text, APN_TCP_ADDRESS_TEXT, "%s port %s", host, port);
 }
 
 static uint64_t read_sysctl(const char *path, unsigned field)
@@ -120,12 +120,12 @@ static uint64_t set_buffer(int fd, int option, uint64_t bytes)
     return (uint64_t)granted / 2;
 }
 
-uint64_t apn_uring_socket_buffers(int fd, uint64_t window_bytes, char *note, size_t note_bytes)
+uint64_t apn_tcp_buffers(int fd, uint64_t window_bytes, char *note, size_t note_bytes)
 {
-    uint64_t want = window_bytes ? window_bytes : APN_URING_WINDOW_DEFAULT;
+    uint64_t want = window_bytes ? window_bytes : APN_TCP_WINDOW_DEFAULT;
     uint64_t send, receive, least;
 
-    want = want < APN_URING_WINDOW_MAX ? want : APN_URING_WINDOW_MAX;
+    want = want < APN_TCP_WINDOW_MAX ? want : APN_TCP_WINDOW_MAX;
     want = want > (1u << 20) ? want : 1u << 20;
     send = set_buffer(fd, SO_SNDBUF, want);
     receive = set_buffer(fd, SO_RCVBUF, want);
@@ -139,7 +139,7 @@ uint64_t apn_uring_socket_buffers(int fd, uint64_t window_bytes, char *note, siz
     return least < want ? least : want;
 }
 
-void apn_uring_socket_tune(int fd, uint32_t silence_ms)
+void apn_tcp_tune(int fd, uint32_t silence_ms)
 {
     const int on = 1, idle_s = 5, interval_s = 1, probes = 5;
     const unsigned int silence = silence_ms;
@@ -157,7 +157,7 @@ void apn_uring_socket_tune(int fd, uint32_t silence_ms)
     }
 }
 
-void apn_uring_socket_reset(int fd)
+void apn_tcp_reset(int fd)
 {
     const struct linger hard = {.l_onoff = 1, .l_linger = 0};
     struct sockaddr unspec = {.sa_family = AF_UNSPEC};

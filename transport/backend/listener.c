@@ -13,6 +13,8 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +24,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backend/uring/link.h"
+#include "backend/listener.h"
+#include "backend/socket.h"
 #include "support/clock.h"
+#include "wire/handshake.h"
 
 #define GUESTS_MAX     16u
 #define SOCKETS_MAX    8u /* addresses that one name may listen on */
@@ -38,11 +42,11 @@ struct guest {
     int fd; /* -1: place is free */
     uint64_t since_ns;
     struct apn_handshake hs;
-    char address[APN_URING_ADDRESS_TEXT];
+    char address[APN_TCP_ADDRESS_TEXT];
 };
 
-struct apn_uring_listener {
-    struct apn_uring_backend *be;
+struct apn_listener {
+    struct apn_listener_hooks hooks;
     struct apn_acceptor acceptor;
     int sockets[SOCKETS_MAX];
     unsigned socket_count;
@@ -53,14 +57,14 @@ struct apn_uring_listener {
     struct guest guests[GUESTS_MAX];
 };
 
-static uint64_t now(const struct apn_uring_listener *l)
+static uint64_t now(const struct apn_listener *l)
 {
-    return apn_clock_now(l->be->config.clock);
+    return apn_clock_now(l->hooks.config->clock);
 }
 
-static void tell(const struct apn_uring_listener *l, const char *who, const char *what)
+static void tell(const struct apn_listener *l, const char *who, const char *what)
 {
-    char text[APN_ERROR_TEXT_MAX + APN_URING_ADDRESS_TEXT + 4];
+    char text[APN_ERROR_TEXT_MAX + APN_TCP_ADDRESS_TEXT + 4];
 
     if (l->acceptor.stranger) {
         snprintf(text, sizeof(text), "%s: %s", who, what);
@@ -76,34 +80,37 @@ static void guest_leave(struct guest *guest)
     guest->fd = -1;
 }
 
-static void guest_dismiss(struct apn_uring_listener *l, struct guest *guest, const char *why)
+static void guest_dismiss(struct apn_listener *l, struct guest *guest, const char *why)
 {
     tell(l, guest->address, why);
     guest_leave(guest);
 }
 
 /* Handshake is over: the socket becomes a link and leaves this thread. */
-static void guest_attach(struct apn_uring_listener *l, struct guest *guest)
+static void guest_attach(struct apn_listener *l, struct guest *guest)
 {
     struct apn_error err = {0};
-    struct apn_uring_link *link;
+    struct apn_link *link;
 
-    apn_uring_socket_tune(guest->fd, guest->hs.hello.timeout_ms);
-    link = apn_uring_link_new(l->be, &guest->hs.hello, guest->fd, &err);
+    apn_tcp_tune(guest->fd, guest->hs.hello.timeout_ms);
+    link = l->hooks.adopt(l->hooks.opaque, &guest->hs.hello, &guest->hs.welcome, guest->fd, &err);
     if (!link) {
         guest_dismiss(l, guest, err.text);
         return;
     }
     guest->fd = -1;
-    l->acceptor.attach(l->acceptor.opaque, &guest->hs.hello, &link->base);
+    l->acceptor.attach(l->acceptor.opaque, &guest->hs.hello, link);
 }
 
-static void guest_decide(struct apn_uring_listener *l, struct guest *guest)
+static void guest_decide(struct apn_listener *l, struct guest *guest)
 {
     struct apn_welcome welcome = {0};
     struct apn_error err = {0};
     int ret = l->acceptor.authorise(l->acceptor.opaque, &guest->hs.hello, &welcome, &err);
 
+    if (ret >= 0 && l->hooks.decide) {
+        ret = l->hooks.decide(l->hooks.opaque, &guest->hs.hello, &welcome, &err);
+    }
     if (ret < 0) {
         apn_handshake_reject(&guest->hs, ret, err.code ? err.text : strerror(-ret));
     } else {
@@ -141,7 +148,7 @@ static int guest_move(struct guest *guest)
     return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 }
 
-static void guest_serve(struct apn_uring_listener *l, struct guest *guest)
+static void guest_serve(struct apn_listener *l, struct guest *guest)
 {
     const uint8_t *output;
     int moved;
@@ -169,15 +176,15 @@ static void guest_serve(struct apn_uring_listener *l, struct guest *guest)
     } while (moved);
 }
 
-static void guests_expire(struct apn_uring_listener *l)
+static void guests_expire(struct apn_listener *l)
 {
-    uint64_t now_ns = now(l), limit_ns = l->be->config.handshake_timeout_ms * APN_NS_PER_MS;
+    uint64_t now_ns = now(l), limit_ns = l->hooks.config->handshake_timeout_ms * APN_NS_PER_MS;
     char why[64];
 
     for (unsigned i = 0; i < GUESTS_MAX; i++) {
         if (l->guests[i].fd >= 0 && now_ns - l->guests[i].since_ns >= limit_ns) {
             snprintf(why, sizeof(why), "no handshake within %u ms",
-                     l->be->config.handshake_timeout_ms);
+                     l->hooks.config->handshake_timeout_ms);
             guest_dismiss(l, &l->guests[i], why);
         }
     }
@@ -186,7 +193,7 @@ static void guests_expire(struct apn_uring_listener *l)
 /* ---- accepting ------------------------------------------------------------ */
 
 /* a free place, or that of the oldest guest when it has had its time; NULL: none */
-static struct guest *find_place(struct apn_uring_listener *l, uint64_t now_ns, bool evict)
+static struct guest *find_place(struct apn_listener *l, uint64_t now_ns, bool evict)
 {
     struct guest *oldest = NULL;
 
@@ -210,7 +217,7 @@ static struct guest *find_place(struct apn_uring_listener *l, uint64_t now_ns, b
     return oldest;
 }
 
-static void welcome_guest(struct apn_uring_listener *l, int fd,
+static void welcome_guest(struct apn_listener *l, int fd,
                           const struct sockaddr_storage *address, socklen_t bytes)
 {
     struct guest *guest = find_place(l, now(l), true);
@@ -222,12 +229,12 @@ static void welcome_guest(struct apn_uring_listener *l, int fd,
     }
     guest->fd = fd;
     guest->since_ns = now(l);
-    apn_uring_address_text((const struct sockaddr *)address, bytes, guest->address);
-    apn_handshake_server_init(&guest->hs, l->be->config.secret, l->be->config.secret_bytes, nonce);
+    apn_tcp_address_text((const struct sockaddr *)address, bytes, guest->address);
+    apn_handshake_server_init(&guest->hs, l->hooks.config->secret, l->hooks.config->secret_bytes, nonce);
     guest_serve(l, guest);
 }
 
-static void accept_some(struct apn_uring_listener *l, int socket)
+static void accept_some(struct apn_listener *l, int socket)
 {
     for (unsigned i = 0; i < GUESTS_MAX && find_place(l, now(l), false); i++) {
         struct sockaddr_storage address;
@@ -248,10 +255,10 @@ static void accept_some(struct apn_uring_listener *l, int socket)
 
 /* ---- the thread ------------------------------------------------------------ */
 
-static unsigned fill(struct apn_uring_listener *l, struct pollfd *fds, uint64_t now_ns,
+static unsigned fill(struct apn_listener *l, struct pollfd *fds, uint64_t now_ns,
                      int *wait_ms)
 {
-    uint64_t limit_ns = l->be->config.handshake_timeout_ms * APN_NS_PER_MS, wake_ns = UINT64_MAX;
+    uint64_t limit_ns = l->hooks.config->handshake_timeout_ms * APN_NS_PER_MS, wake_ns = UINT64_MAX;
     bool paused = now_ns < l->paused_until_ns, place = find_place(l, now_ns, false) != NULL;
     unsigned n = 0;
 
@@ -283,7 +290,7 @@ static unsigned fill(struct apn_uring_listener *l, struct pollfd *fds, uint64_t 
 
 static void *accept_thread(void *opaque)
 {
-    struct apn_uring_listener *l = opaque;
+    struct apn_listener *l = opaque;
     struct pollfd fds[1 + SOCKETS_MAX + GUESTS_MAX];
 
     while (!atomic_load(&l->stopping)) {
@@ -336,7 +343,7 @@ static uint16_t bound_port(int fd)
 }
 
 /* Return: fd or -errno */
-static int listen_on(struct apn_uring_backend *be, const struct addrinfo *a)
+static int listen_on(const struct apn_listener_hooks *hooks, const struct addrinfo *a)
 {
     const int on = 1;
     char note[APN_ERROR_TEXT_MAX] = "";
@@ -350,8 +357,8 @@ static int listen_on(struct apn_uring_backend *be, const struct addrinfo *a)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on,
                    sizeof(on)); /* IPv4 has a socket of its own */
     }
-    apn_uring_socket_buffers(fd, be->config.window_hint_bytes, note, sizeof(note));
-    apn_uring_backend_note(be, note);
+    apn_tcp_buffers(fd, hooks->config->window_hint_bytes, note, sizeof(note));
+    hooks->note(hooks->opaque, note);
     if (bind(fd, a->ai_addr, a->ai_addrlen) || listen(fd, BACKLOG)) {
         ret = -errno;
         close(fd);
@@ -374,8 +381,8 @@ static bool listed_before(const struct addrinfo *list, const struct addrinfo *a)
 /* Every address that works. A family that the machine does not have is no error as long as another
  * one works. When the port is left to the kernel, all share the one that the first was given.
  * Return: 0, or why an address that should work does not (its text in @text). */
-static int listen_on_all(struct apn_uring_listener *l, const struct addrinfo *list, uint16_t *port,
-                         char text[APN_URING_ADDRESS_TEXT])
+static int listen_on_all(struct apn_listener *l, const struct addrinfo *list, uint16_t *port,
+                         char text[APN_TCP_ADDRESS_TEXT])
 {
     int failed = 0;
 
@@ -388,30 +395,30 @@ static int listen_on_all(struct apn_uring_listener *l, const struct addrinfo *li
         if (listed_before(list, a)) {
             continue;
         }
-        ret = listen_on(l->be, a);
+        ret = listen_on(&l->hooks, a);
         if (ret >= 0) {
             l->sockets[l->socket_count++] = ret;
             *port = bound_port(ret);
             set_port(a->ai_addr, *port);
         } else if (ret != -EAFNOSUPPORT && (ret != -EADDRNOTAVAIL || !l->socket_count)) {
             failed = ret;
-            apn_uring_address_text(a->ai_addr, a->ai_addrlen, text);
+            apn_tcp_address_text(a->ai_addr, a->ai_addrlen, text);
         }
     }
     return l->socket_count == 0 || failed == -EADDRINUSE ? (failed ? failed : -EAFNOSUPPORT) : 0;
 }
 
-static void close_sockets(struct apn_uring_listener *l)
+static void close_sockets(struct apn_listener *l)
 {
     while (l->socket_count) {
         close(l->sockets[--l->socket_count]);
     }
 }
 
-static int open_sockets(struct apn_uring_listener *l, uint16_t *port, struct apn_error *err)
+static int open_sockets(struct apn_listener *l, uint16_t *port, struct apn_error *err)
 {
-    const bool any_port = !strcmp(l->be->config.port, "0");
-    char text[APN_URING_ADDRESS_TEXT] = "";
+    const bool any_port = !strcmp(l->hooks.config->port, "0");
+    char text[APN_TCP_ADDRESS_TEXT] = "";
     int ret = -EADDRINUSE;
 
     /* a port that is free in one family may be taken in the other: then the kernel picks again */
@@ -419,7 +426,7 @@ static int open_sockets(struct apn_uring_listener *l, uint16_t *port, struct apn
         struct addrinfo *list;
 
         close_sockets(l);
-        ret = apn_uring_resolve(l->be->config.host, l->be->config.port, true, &list, err);
+        ret = apn_tcp_resolve(l->hooks.config->host, l->hooks.config->port, true, &list, err);
         if (ret) {
             return ret;
         }
@@ -428,41 +435,41 @@ static int open_sockets(struct apn_uring_listener *l, uint16_t *port, struct apn
         freeaddrinfo(list);
     }
     if (ret) {
-        return apn_error_set(err, ret, APN_SCOPE_SESSION, "uring: listen on %s: %s",
-                             *text ? text : l->be->config.host, strerror(-ret));
+        return apn_error_set(err, ret, APN_SCOPE_SESSION, "%s: listen on %s: %s", l->hooks.name,
+                             *text ? text : l->hooks.config->host, strerror(-ret));
     }
     return 0;
 }
 
-int apn_uring_listener_start(struct apn_uring_backend *be, const struct apn_acceptor *acceptor,
-                             uint16_t *port, struct apn_error *err)
+int apn_listener_start(struct apn_listener **out, const struct apn_listener_hooks *hooks,
+                       const struct apn_acceptor *acceptor, uint16_t *port, struct apn_error *err)
 {
-    struct apn_uring_listener *l = calloc(1, sizeof(*l));
+    struct apn_listener *l = calloc(1, sizeof(*l));
     uint16_t bound = 0;
     int ret;
 
     if (!l) {
-        return apn_error_set(err, -ENOMEM, APN_SCOPE_SESSION, "uring: out of memory");
+        return apn_error_set(err, -ENOMEM, APN_SCOPE_SESSION, "%s: out of memory", hooks->name);
     }
-    l->be = be;
+    l->hooks = *hooks;
     l->acceptor = *acceptor;
     for (unsigned i = 0; i < GUESTS_MAX; i++) {
         l->guests[i].fd = -1;
     }
     l->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     ret = l->stop_fd < 0
-              ? apn_error_set(err, -errno, APN_SCOPE_SESSION, "uring: eventfd: %s", strerror(errno))
+              ? apn_error_set(err, -errno, APN_SCOPE_SESSION, "%s: eventfd: %s", hooks->name, strerror(errno))
               : open_sockets(l, &bound, err);
     if (ret) {
         goto fail;
     }
     ret = -pthread_create(&l->thread, NULL, accept_thread, l);
     if (ret) {
-        apn_error_set(err, ret, APN_SCOPE_SESSION, "uring: accept thread: %s", strerror(-ret));
+        apn_error_set(err, ret, APN_SCOPE_SESSION, "%s: accept thread: %s", hooks->name, strerror(-ret));
         goto fail;
     }
     *port = bound;
-    be->listener = l;
+    *out = l;
     return 0;
 fail:
     close_sockets(l);
@@ -473,7 +480,7 @@ fail:
     return ret;
 }
 
-void apn_uring_listener_stop(struct apn_uring_listener *l)
+void apn_listener_stop(struct apn_listener *l)
 {
     const uint64_t one = 1;
 

@@ -31,9 +31,12 @@ meson_setup() {
   printf '%s\n' "$APN_TOP $*" >"$setup_dir/.apn-configured"
 }
 
+# meson_build DIR [TARGETS...] - compile DIR, or only TARGETS of it
 meson_build() {
-  step "compile $(basename "$1")/" "$1/apn-build.log" ninja -C "$1" -j "$APN_JOBS" ||
-    die "$(basename "$1") does not build; the whole log: $1/apn-build.log"
+  build_dir=$1
+  shift
+  step "compile $(basename "$build_dir")/" "$build_dir/apn-build.log" ninja -C "$build_dir" -j "$APN_JOBS" "$@" ||
+    die "$(basename "$build_dir") does not build; the whole log: $build_dir/apn-build.log"
 }
 
 # build_tree - the library, the agent, the bench and the tests, with gcc and warnings as errors

@@ -6,6 +6,7 @@
 
 TEST_STEPS='checks unit sanitizers fuzz package integration qtest'
 FUZZ_SECONDS_SHORT=15
+FUZZ_AGENT_SECONDS_SHORT=6
 FUZZ_SECONDS_FULL=600
 # QEMU's own cases: one each of precopy, multifd, cancel and postcopy over the ways in
 QTEST_CASES='/x86_64/migration/precopy/unix/plain
@@ -28,11 +29,11 @@ WHAT is any of
   unit          unit, simulation, conformance, fault and platform tests (meson); also a suite's own name: sim,
                 conformance, ...
   sanitizers    the same under ASan+UBSan and under TSan
-  fuzz          each fuzz target for $FUZZ_SECONDS_SHORT s ($FUZZ_SECONDS_FULL s with --full)
+  fuzz          each fuzz target for $FUZZ_SECONDS_SHORT s, the agent's for $FUZZ_AGENT_SECONDS_SHORT s ($FUZZ_SECONDS_FULL s with --full)
   package       the Debian package is made and its contents work; with --full it is installed and removed
   integration   two QEMUs: migrations, faults, hostile input; also one case by name
   qtest         six cases of QEMU's own migration-test on both binaries; whole groups with --full
-Without WHAT: all of them. --full runs everything at full count (up to 90 minutes).
+Without WHAT: all of them. --full runs everything at full count (up to 3 hours).
 Results: $APN_OUT/test/results.tap
 HELP
 }
@@ -136,9 +137,25 @@ fuzz_one() {
   fi
 }
 
+# fuzz_build - every program named fuzz-*, and what the seeds of the agent's are made with
+fuzz_build() {
+  # shellcheck disable=SC2046 # one word per target is what is wanted
+  meson_build "$APN_BUILD-fuzz" vmm-agent/cli/vmm-agent vmm-agent/tests/grid/write-fixtures \
+    $(ninja -C "$APN_BUILD-fuzz" -t targets all | sed -n 's|^\(.*/fuzz-[a-z_-]*\): [a-z]*_LINKER.*|\1|p')
+}
+
+# fuzz_agent - the agent's targets are meson tests: they make their own seeds, and run side by side
+fuzz_agent() {
+  APN_FUZZ_SECONDS=$FUZZ_AGENT_SECONDS_SHORT
+  [ -z "$test_full" ] || APN_FUZZ_SECONDS=$FUZZ_SECONDS_FULL
+  APN_FUZZ_FOUND=$test_dir/fuzz/agent
+  export APN_FUZZ_SECONDS APN_FUZZ_FOUND
+  run_meson '' "$APN_BUILD-fuzz" --suite agent-fuzz --timeout-multiplier 8
+}
+
 step_fuzz() {
   (CC=clang && export CC && meson_setup "$APN_BUILD-fuzz" --buildtype=debugoptimized -Dfuzz=true -Dtests=enabled \
-    -Dagent=disabled -Db_lundef=false && meson_build "$APN_BUILD-fuzz") || {
+    -Dagent=enabled -Db_sanitize=address,undefined -Db_lundef=false && fuzz_build) || {
     record_line "not ok fuzz-build: see the messages above and $APN_BUILD-fuzz/apn-build.log"
     return 0
   }
@@ -150,6 +167,7 @@ step_fuzz() {
     fi
   done
   [ -n "$fuzz_found" ] || record_line "not ok fuzz: the build made no tests/fuzz/fuzz* program"
+  fuzz_agent
 }
 
 step_package() {
@@ -321,6 +339,9 @@ cmd_test() {
   flock -n 8 || die "another './run test' is writing to $test_dir; wait for it, or set APN_OUT and APN_BUILD"
   : >"$test_dir/results.tap"
   : >"$test_dir/times"
+  if [ -n "$test_full" ]; then
+    export APN_TEST_FULL=1 # tests that can take all instances or a part of them
+  fi
   test_start=$(now_s)
   test_qemu=
   if tree_ready; then

@@ -25,8 +25,8 @@ expect() {
 }
 
 mkdir files in
-"$fixtures" files spot || exit 1
-"$fixtures" files outlook || exit 1
+"$fixtures" spot files || exit 1
+"$fixtures" outlook files || exit 1
 now=--now=2026-04-06T10:00+09:00
 cp files/spot_2026.csv broken.csv
 printf '2026/04/02,99' >> broken.csv

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* write_fixtures.c - writes every fixture of one format into a directory: seeds for the fuzzer,
  * shortened to a few rows
- * usage: write_fixtures DIRECTORY FORMAT */
+ * usage: write_fixtures FORMAT DIRECTORY */
 #include <stdio.h>
 #include <string.h>
 
@@ -17,7 +17,7 @@ int main(int argc, char **argv)
         struct fixture_file file;
         char path[512];
         fixture_make(index, &file);
-        snprintf(path, sizeof(path), "%s/%s", argv[1], file.name);
+        snprintf(path, sizeof(path), "%s/%s", argv[2], file.name);
         size_t size = file.size;
         if (strcmp(file.format, "outlook") != 0) { /* a page is only whole as a whole */
             size = size > SEED_BYTES_MAX ? SEED_BYTES_MAX : size;
@@ -25,7 +25,7 @@ int main(int argc, char **argv)
                 size--;
             }
         }
-        FILE *out = strcmp(file.format, argv[2]) == 0 ? fopen(path, "we") : NULL;
+        FILE *out = strcmp(file.format, argv[1]) == 0 ? fopen(path, "we") : NULL;
         if (out != NULL) {
             wrote += fwrite(file.bytes, 1, size, out) == size ? 1 : 0;
             fclose(out);

@@ -6,7 +6,8 @@ set -u
 cd "$1" || exit 1
 seen=""
 failures=0
-for folder in support grid store forecast plan simulate cli; do
+for folder in support grid store forecast plan simulate act dr api cli; do
+    [ -d "$folder" ] || continue
     seen="$seen $folder"
     for used in $(cat "$folder"/*.[ch] | sed -n 's/^#include "\([a-z]*\)\/.*/\1/p' | sort -u); do
         case " $seen " in

@@ -108,7 +108,8 @@ struct apn_session {
     uint32_t lane_count;
     struct apn_lane lane[APN_LANES_MAX];
     pthread_mutex_t lock;
-    pthread_cond_t changed;      /* state, room, stream, applied: waiters re-check */
+    pthread_cond_t changed;      /* state, stream, applied: waiters re-check */
+    pthread_cond_t room;         /* a queue became half empty, or the state changed: reports alone wake nobody here */
     bool stopping;               /* L  threads leave */
     uint32_t waiters_room;       /* L  API threads in wait_room */
     enum apn_state state;        /* L  changed by apn_state_event() only */
@@ -123,6 +124,7 @@ struct apn_session {
     struct apn_region *regions;  /* grown until commit */
     uint64_t *first_granule;     /* global granule number of each region's start */
     uint32_t region_count;
+    uint64_t furthest_granule;   /* L  source: global number behind the last granule handed over */
     bool regions_committed;      /* L */
     bool regions_matched;        /* L */
     atomic_bool resolve_ready;   /* destination: regions are matched, extents may land */
@@ -171,6 +173,7 @@ void apn_session_wake_lane(struct apn_lane *lane);                        /* L *
 void apn_session_wake_all(struct apn_session *s);                         /* L */
 /** apn_session_wait() - sleep on `changed`, at most until @deadline_ns. Return: false when the time is up (or manual). L */
 bool apn_session_wait(struct apn_session *s, uint64_t deadline_ns);
+bool apn_session_wait_on(struct apn_session *s, pthread_cond_t *cond, uint64_t deadline_ns); /* L  the same, on another condition */
 /** apn_session_bind() - destination: this hello opens the session; starts its lanes. L */
 int apn_session_bind(struct apn_session *s, const struct apn_hello *hello, struct apn_error *err);
 void apn_session_fds_update(struct apn_session *s);                       /* L  after anything that changes readability */

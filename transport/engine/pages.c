@@ -53,6 +53,14 @@ static bool run_is_valid(const struct apn_session *s, const struct apn_run *run)
            run->offset / APN_GRANULE_SIZE == (run->offset + run->bytes - 1) / APN_GRANULE_SIZE;
 }
 
+/* L. the scout's bearings: pages need not be handed over in the order of addresses */
+static void note_place(struct apn_session *s, const struct apn_run *run)
+{
+    uint64_t granule = s->first_granule[run->region] + run->offset / APN_GRANULE_SIZE + 1;
+
+    s->furthest_granule = granule > s->furthest_granule ? granule : s->furthest_granule;
+}
+
 int apn_session_post(struct apn_session *s, const struct apn_run *runs, unsigned count)
 {
     int taken = 0;
@@ -77,6 +85,7 @@ int apn_session_post(struct apn_session *s, const struct apn_run *runs, unsigned
             break;
         }
         apn_session_wake_lane(lane);
+        note_place(s, run);
         taken++;
     }
     pthread_mutex_unlock(&s->lock);
@@ -106,7 +115,7 @@ int apn_session_wait_room(struct apn_session *s, uint32_t timeout_ms)
     before = s->state;
     s->waiters_room++;
     while (s->state == before && pages_flow(s) && !some_lane_has_room(s)) {
-        if (!apn_session_wait(s, deadline)) {
+        if (!apn_session_wait_on(s, &s->room, deadline)) {
             ret = -ETIMEDOUT;
             break;
         }

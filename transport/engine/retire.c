@@ -93,6 +93,7 @@ int apn_lane_retired(struct apn_session *s, unsigned index, uint64_t applied_byt
     apn_sender_move(lane, host);
     apn_session_wake_lane(host);
     pthread_cond_broadcast(&s->changed);
+    pthread_cond_broadcast(&s->room);
     return 0;
 }
 

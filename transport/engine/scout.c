@@ -12,13 +12,23 @@
 #include "support/clock.h"
 
 #define LEAD_BYTES       (512ull << 20)
+#define LOOK_NS          (5 * APN_NS_PER_MS) /* between two looks at how far the pages are: half of the lead at 400 Gb/s */
 #define ANNOUNCE_GRANULES 16u /* joined into one message at most */
 
 struct apn_scout {
     struct apn_session *session;
     pthread_t thread;
+    pthread_cond_t stopping;
     bool stop; /* under the session lock */
 };
+
+/* L. how far the pages have come: what was sent, or the furthest place of it where granules were left out */
+static uint64_t pages_at(const struct apn_session *s)
+{
+    uint64_t furthest = s->furthest_granule * APN_GRANULE_SIZE;
+
+    return furthest > s->total.guest_bytes ? furthest : s->total.guest_bytes;
+}
 
 /* L. Return: false when there is nobody to announce to any more */
 static bool wait_for_pages(struct apn_scout *scout, uint64_t seen)
@@ -26,8 +36,8 @@ static bool wait_for_pages(struct apn_scout *scout, uint64_t seen)
     struct apn_session *s = scout->session;
 
     while (!scout->stop && s->state == APN_STATE_PRECOPY &&
-           (seen > s->total.guest_bytes + LEAD_BYTES || s->control_count > APN_CONTROL_QUEUE_MAX / 2)) {
-        apn_session_wait(s, apn_session_now(s) + 20 * APN_NS_PER_MS);
+           (seen > pages_at(s) + LEAD_BYTES || s->control_count > APN_CONTROL_QUEUE_MAX / 2)) {
+        apn_session_wait_on(s, &scout->stopping, apn_session_now(s) + LOOK_NS);
     }
     return !scout->stop && s->state == APN_STATE_PRECOPY;
 }
@@ -90,6 +100,7 @@ static void *walk(void *opaque)
 int apn_scout_start(struct apn_session *s)
 {
     struct apn_scout *scout;
+    pthread_condattr_t attr;
 
     if (s->config.prefault_off || s->env.manual) {
         return 0;
@@ -99,7 +110,12 @@ int apn_scout_start(struct apn_session *s)
         return 0; /* without announcements pages fault on arrival: slower, not wrong */
     }
     scout->session = s;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&scout->stopping, &attr);
+    pthread_condattr_destroy(&attr);
     if (pthread_create(&scout->thread, NULL, walk, scout)) {
+        pthread_cond_destroy(&scout->stopping);
         free(scout);
         return 0;
     }
@@ -116,9 +132,10 @@ void apn_scout_stop(struct apn_session *s)
     }
     pthread_mutex_lock(&s->lock);
     scout->stop = true;
-    pthread_cond_broadcast(&s->changed);
+    pthread_cond_broadcast(&scout->stopping);
     pthread_mutex_unlock(&s->lock);
     pthread_join(scout->thread, NULL);
+    pthread_cond_destroy(&scout->stopping);
     free(scout);
     s->scout = NULL;
 }

@@ -421,7 +421,7 @@ unsigned apn_sender_build(struct apn_lane *lane, uint64_t now)
     give_back(lane, &plan, done, partial);
     account(lane, apn_session_now(s));
     if (s->waiters_room && lane->queue.bytes <= apn_queue_limit(s) / 2) {
-        pthread_cond_broadcast(&s->changed);
+        pthread_cond_broadcast(&s->room);
     }
     pthread_mutex_unlock(&s->lock);
     return lane->out_count;

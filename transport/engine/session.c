@@ -69,15 +69,20 @@ void apn_session_wake_all(struct apn_session *s)
     }
 }
 
-bool apn_session_wait(struct apn_session *s, uint64_t deadline_ns)
+bool apn_session_wait_on(struct apn_session *s, pthread_cond_t *cond, uint64_t deadline_ns)
 {
     struct timespec ts = {(time_t)(deadline_ns / APN_NS_PER_S), (long)(deadline_ns % APN_NS_PER_S)};
 
     if (s->env.manual || apn_session_now(s) >= deadline_ns) {
         return false;
     }
-    pthread_cond_timedwait(&s->changed, &s->lock, &ts);
+    pthread_cond_timedwait(cond, &s->lock, &ts);
     return true;
+}
+
+bool apn_session_wait(struct apn_session *s, uint64_t deadline_ns)
+{
+    return apn_session_wait_on(s, &s->changed, deadline_ns);
 }
 
 int apn_session_failed_code(const struct apn_session *s)
@@ -142,6 +147,7 @@ static int init_locks(struct apn_session *s)
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&s->changed, &attr);
+    pthread_cond_init(&s->room, &attr);
     pthread_condattr_destroy(&attr);
     return 0;
 }
@@ -449,6 +455,7 @@ void apn_session_free(struct apn_session *s)
     s->stopping = true;
     apn_session_wake_all(s);
     pthread_cond_broadcast(&s->changed);
+    pthread_cond_broadcast(&s->room);
     close_manual(s);
     pthread_mutex_unlock(&s->lock);
     for (unsigned i = 0; i < APN_LANES_MAX; i++) {
@@ -480,6 +487,7 @@ void apn_session_free(struct apn_session *s)
         close(s->write_fd);
     }
     pthread_cond_destroy(&s->changed);
+    pthread_cond_destroy(&s->room);
     pthread_mutex_destroy(&s->lock);
     apn_config_done(&s->config);
     free(s);

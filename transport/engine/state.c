@@ -107,6 +107,7 @@ static void enter(struct apn_session *s, enum apn_state to, enum apn_event_id ev
     apn_session_fds_update(s);
     apn_session_wake_all(s);
     pthread_cond_broadcast(&s->changed);
+    pthread_cond_broadcast(&s->room);
 }
 
 int apn_state_event(struct apn_session *s, enum apn_event_id event, const struct apn_error *err)

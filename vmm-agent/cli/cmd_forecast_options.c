@@ -2,12 +2,10 @@
 /* cmd_forecast_options.c - the options of `forecast`, each checked where it is read
  * Owner: none.   Thread: main.   Time: dates are Japanese.   Units: in each option's help. */
 #include <errno.h>
-#include <math.h>
 #include <string.h>
 
 #include "cli/cmd_forecast.h"
 #include "cli/options.h"
-#include "support/text.h"
 
 const struct agent_option agent_forecast_options[] = {
     {"list", NULL, NULL, "show the methods, and stop"},
@@ -25,28 +23,7 @@ const struct agent_option agent_forecast_options[] = {
 
 static const char *value_of(const struct agent_context *context, const char *name)
 {
-    int index = agent_option_index(agent_forecast_options, name, strlen(name));
-
-    return index < 0 ? NULL : context->values[index];
-}
-
-static int whole(const struct agent_context *context, const char *name, double low, double high,
-                 double *out, struct agent_error *error)
-{
-    const char *text = value_of(context, name);
-    double found = 0.0;
-
-    if (text == NULL) {
-        return 0;
-    }
-    if (agent_text_number(text, &found) != 0 || !(found >= low && found <= high) ||
-        floor(found) < found) {
-        return agent_error_set(error, EINVAL,
-                               "--%s: expected a whole number %.10g..%.10g, found '%.40s'", name,
-                               low, high, text);
-    }
-    *out = found;
-    return 0;
+    return agent_option_value(context, agent_forecast_options, name);
 }
 
 static int day(const struct agent_context *context, struct agent_forecast_job *job,
@@ -108,9 +85,11 @@ int agent_forecast_parse(const struct agent_context *context, struct agent_forec
     if (job->place != NULL && (job->kind != AGENT_FC_LOAD || job->data_dir == NULL)) {
         return agent_error_set(error, EINVAL, "--place goes with --quantity load and --data only");
     }
-    int result = whole(context, "lead", 0, AGENT_FC_LEAD_MAX, &lead, error);
-    result = result != 0 ? result : whole(context, "backtest", 2, 366, &days, error);
-    result = result != 0 ? result : whole(context, "seed", 0, 9e15, &seed, error);
+    const struct agent_number_rule rules[] = {{"lead", 0, AGENT_FC_LEAD_MAX, true, &lead},
+                                              {"backtest", 2, 366, true, &days},
+                                              {"seed", 0, 9e15, true, &seed}};
+    int result = agent_option_numbers(context, agent_forecast_options, rules,
+                                      sizeof(rules) / sizeof(rules[0]), error);
     result = result != 0 ? result : day(context, job, error);
     result = result != 0 ? result : method(context, job, error);
     job->lead_slots = (int64_t)lead;

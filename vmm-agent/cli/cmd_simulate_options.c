@@ -2,7 +2,6 @@
 /* cmd_simulate_options.c - the options of `simulate`, each checked where it is read
  * Owner: none.   Thread: main.   Time: dates are Japanese.   Units: in each option's help. */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +26,10 @@ const struct agent_option agent_simulate_options[] = {
     {"capacity", "SHARE", NULL, "share of all VMs that fits at one site (default 1)"},
     {"method", "NAME", NULL, "forecast method (default: all, and their choice)"},
     {"lead", "SLOTS", NULL, "half hours between decision and day (default 14: 17:00)"},
+    {"replan", "SLOTS", NULL,
+     "plan again every so many half hours, 0 = only day plans (default 1 up to 31 days, else 4)"},
+    {"gate", "SLOTS", NULL, "half hours before delivery at which procurement closes (default 2)"},
+    {"imbalance", "YEN", NULL, "price of a kWh more or less than bought (default 2)"},
     {"yen-per-gb", "YEN", NULL, "price of moving (default 0.1)"},
     {"yen-per-ton", "YEN", NULL, "weight of a ton of CO2 in the objective (default 0)"},
     {"link", "GBIT", NULL, "Gb/s between two sites (default 100)"},
@@ -40,39 +43,7 @@ const struct agent_option agent_simulate_options[] = {
 
 static const char *value_of(const struct agent_context *context, const char *name)
 {
-    int index = agent_option_index(agent_simulate_options, name, strlen(name));
-
-    return index < 0 ? NULL : context->values[index];
-}
-
-/* Option @name as a number within @low..@high. */
-static int number(const struct agent_context *context, const char *name, double low, double high,
-                  double *out, struct agent_error *error)
-{
-    const char *text = value_of(context, name);
-    double found = 0.0;
-
-    if (text == NULL) {
-        return 0;
-    }
-    if (agent_text_number(text, &found) != 0 || !(found >= low && found <= high)) {
-        return agent_error_set(error, EINVAL, "--%s: expected a number %.10g..%.10g, found '%.40s'",
-                               name, low, high, text);
-    }
-    *out = found;
-    return 0;
-}
-
-static int whole(const struct agent_context *context, const char *name, double low, double high,
-                 double *out, struct agent_error *error)
-{
-    int result = number(context, name, low, high, out, error);
-
-    if (result == 0 && floor(*out) < *out) {
-        return agent_error_set(error, EINVAL, "--%s: expected a whole number, found '%.40s'", name,
-                               value_of(context, name));
-    }
-    return result;
+    return agent_option_value(context, agent_simulate_options, name);
 }
 
 /* The next member of a comma-separated list into @word. Return: 1, 0 at the end, -EINVAL. */
@@ -214,8 +185,9 @@ static int period(const struct agent_context *context, struct agent_simulate_job
     if (day != NULL && value_of(context, "year") != NULL) {
         return agent_error_set(error, EINVAL, "--day and --year exclude each other");
     }
-    int result = whole(context, "year", 2002, 2096, &year, error);
-    result = result != 0 ? result : whole(context, "days", 1, AGENT_SIM_DAYS_MAX, &days, error);
+    const struct agent_number_rule rules[] = {{"year", 2002, 2096, true, &year},
+                                              {"days", 1, AGENT_SIM_DAYS_MAX, true, &days}};
+    int result = agent_option_numbers(context, agent_simulate_options, rules, 2, error);
     first.year = (int)year;
     if (result == 0 && day != NULL) {
         result = agent_date_parse(day, &first, error);
@@ -256,20 +228,24 @@ static int sizes(const struct agent_context *context, struct agent_sim_request *
                  struct agent_error *error)
 {
     double vms = 0, groups = 20, capacity = 1, lead = AGENT_FC_LEAD_DEFAULT, seed = 1;
+    double replan = request->days <= 31 ? 1 : 4, gate = 2;
     double least = 1.0 / (double)request->site_count;
-    int result = whole(context, "vms", 0, AGENT_SIM_VMS_MAX, &vms, error);
+    const struct agent_number_rule rules[] = {
+        {"vms", 0, AGENT_SIM_VMS_MAX, true, &vms},
+        {"groups", 1, AGENT_SIM_GROUPS_MAX, true, &groups},
+        {"capacity", least, 1, false, &capacity},
+        {"lead", 0, AGENT_FC_LEAD_MAX, true, &lead},
+        {"replan", 0, AGENT_SIM_SLOTS, true, &replan},
+        {"gate", 0, AGENT_SIM_SLOTS, true, &gate},
+        {"imbalance", 0, 1000, false, &request->imbalance_yen_per_kwh},
+        {"seed", 0, 9e15, true, &seed},
+        {"yen-per-gb", 0, 1e4, false, &request->yen_per_gb},
+        {"yen-per-ton", 0, 1e6, false, &request->yen_per_ton},
+        {"link", 0.001, 1e5, false, &request->link_gbit_s},
+    };
+    int result = agent_option_numbers(context, agent_simulate_options, rules,
+                                      sizeof(rules) / sizeof(rules[0]), error);
 
-    result =
-        result != 0 ? result : whole(context, "groups", 1, AGENT_SIM_GROUPS_MAX, &groups, error);
-    result = result != 0 ? result : number(context, "capacity", least, 1, &capacity, error);
-    result = result != 0 ? result : whole(context, "lead", 0, AGENT_FC_LEAD_MAX, &lead, error);
-    result = result != 0 ? result : whole(context, "seed", 0, 9e15, &seed, error);
-    result =
-        result != 0 ? result : number(context, "yen-per-gb", 0, 1e4, &request->yen_per_gb, error);
-    result =
-        result != 0 ? result : number(context, "yen-per-ton", 0, 1e6, &request->yen_per_ton, error);
-    result =
-        result != 0 ? result : number(context, "link", 0.001, 1e5, &request->link_gbit_s, error);
     if (result == 0 && vms > 0 && vms < groups && value_of(context, "groups") == NULL) {
         groups = vms; /* the default is for many */
     }
@@ -281,6 +257,8 @@ static int sizes(const struct agent_context *context, struct agent_sim_request *
     request->groups = (int)groups;
     request->lead_slots = (int64_t)lead;
     request->seed = (uint64_t)seed;
+    request->replan_slots = (int)replan;
+    request->gate_slots = (int)gate;
     for (size_t s = 0; s < request->site_count; s++) {
         request->sites[s].capacity = capacity;
     }
@@ -293,7 +271,7 @@ int agent_simulate_parse(const struct agent_context *context, struct agent_simul
     struct agent_sim_request *request = &job->request;
 
     *job = (struct agent_simulate_job){
-        .request = {.yen_per_gb = 0.1, .link_gbit_s = 100},
+        .request = {.yen_per_gb = 0.1, .link_gbit_s = 100, .imbalance_yen_per_kwh = 2},
         .data_dir = value_of(context, "data"),
         .write_dir = value_of(context, "write"),
         .html = value_of(context, "html"),

@@ -5,6 +5,7 @@
 #include "cli/options.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -170,6 +171,36 @@ int agent_options_parse(const struct agent_command *command, int argc, char **ar
         return agent_error_set(error, EINVAL, "%s: %s%s; %d given", command->name,
                                none ? "takes no operands" : "expects ",
                                none ? "" : command->operands, kept);
+    }
+    return 0;
+}
+
+const char *agent_option_value(const struct agent_context *context,
+                               const struct agent_option *options, const char *name)
+{
+    int index = agent_option_index(options, name, strlen(name));
+
+    return index < 0 ? NULL : context->values[index];
+}
+
+int agent_option_numbers(const struct agent_context *context, const struct agent_option *options,
+                         const struct agent_number_rule *rules, size_t count,
+                         struct agent_error *error)
+{
+    for (size_t index = 0; index < count; index++) {
+        const struct agent_number_rule *rule = &rules[index];
+        const char *text = agent_option_value(context, options, rule->name);
+        double found = 0.0;
+        if (text == NULL) {
+            continue;
+        }
+        if (agent_text_number(text, &found) != 0 || !(found >= rule->min && found <= rule->max) ||
+            (rule->whole && floor(found) < found)) {
+            return agent_error_set(
+                error, EINVAL, "--%s: expected a %snumber %.10g..%.10g, found '%.40s'", rule->name,
+                rule->whole ? "whole " : "", rule->min, rule->max, text);
+        }
+        *rule->out = found;
     }
     return 0;
 }

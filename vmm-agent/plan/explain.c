@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plan/plan.h"
+#include "plan/plan_json.h"
 #include "plan/route.h"
 
 #define WORTH_MIN 1e-6
@@ -72,10 +72,15 @@ static void add_full(json_t *list, const char *where, const char *what, const do
 
 static json_t *full_json(const struct agent_plan *plan)
 {
-    static const char *const names[PLAN_PRICE_KINDS] = {
-        NULL, "contract demand, kW", "power, kW", "cpu, cores", "ram, GB",
-        "primary reserve up, kW", "reserve up, kW", "primary reserve down, kW",
-        "reserve down, kW"};
+    static const char *const names[PLAN_PRICE_KINDS] = {NULL,
+                                                        "contract demand, kW",
+                                                        "power, kW",
+                                                        "cpu, cores",
+                                                        "ram, GB",
+                                                        "primary reserve up, kW",
+                                                        "reserve up, kW",
+                                                        "primary reserve down, kW",
+                                                        "reserve down, kW"};
     const struct agent_plan_instance *instance = plan->instance;
     json_t *list = json_array();
     char where[160];
@@ -90,19 +95,6 @@ static json_t *full_json(const struct agent_plan *plan)
         snprintf(where, sizeof(where), "%s to %s", instance->sites[instance->links[link].from].id,
                  instance->sites[instance->links[link].to].id);
         add_full(list, where, "migration, GB", plan->link_price + link * plan->slots, plan);
-    }
-    return list;
-}
-
-static json_t *unknown_json(const struct agent_plan_instance *instance)
-{
-    json_t *list = json_array();
-
-    for (int index = 0; index < instance->unknown_count; index++) {
-        const struct plan_unknown *unknown = &instance->unknowns[index];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "signal", unknown->signal,
-                                              "where", unknown->where, "reason", unknown->reason,
-                                              "effect", unknown->effect));
     }
     return list;
 }
@@ -179,21 +171,14 @@ static json_t *leg_json(struct explainer *explainer, const struct plan_leg *leg)
     plan_route_nodes(&explainer->desk, model, class, &prices);
     plan_route_solve(&explainer->desk, model, class, explainer->row);
     double best = plan_route_take(&explainer->desk, model, class, &start, sites);
-    double way = plan_route_cost(&explainer->desk, model, class, &start, leg->sites,
-                                 explainer->row);
+    double way =
+        plan_route_cost(&explainer->desk, model, class, &start, leg->sites, explainer->row);
     if (start.site >= 0 && (class->allowed >> start.site & 1)) {
         memset(sites, start.site, (size_t)model->slots);
         stay = plan_route_cost(&explainer->desk, model, class, &start, sites, explainer->row);
     }
-    json_t *at = json_array();
-    for (int slot = 0, before = -1; slot < model->slots; slot++) {
-        if (leg->sites[slot] != before) {
-            before = leg->sites[slot];
-            json_array_append_new(at, json_pack("[i, s]", model->instance->first + slot,
-                                                model->instance->sites[before].id));
-        }
-    }
-    return json_pack("{s:i, s:o, s:s, s:f, s:o, s:f}", "count", leg->count, "at", at, "reason",
+    return json_pack("{s:i, s:o, s:s, s:f, s:o, s:f}", "count", leg->count, "at",
+                     plan_way_json(explainer->plan, leg), "reason",
                      reason_of(explainer, leg, stay, way), "way_yen", way, "stay_yen",
                      isfinite(stay) ? json_real(stay) : json_null(), "cheapest_yen", best);
 }
@@ -234,7 +219,7 @@ static json_t *explain(struct explainer *explainer, const char *group)
     }
     set_prices(explainer);
     json_object_set_new(root, "schema", json_string("apn-migrate/plan-reasons/1"));
-    json_object_set_new(root, "unknown", unknown_json(plan->instance));
+    json_object_set_new(root, "unknown", plan_kept_json(plan->instance));
     json_object_set_new(root, "full", full_json(plan));
     json_object_set_new(root, "groups", groups_json(explainer, group));
     return root;

@@ -25,6 +25,7 @@
 #define AGENT_PLAN_INSTANCE_BYTES ((size_t)256 * 1024 * 1024)
 
 enum plan_quantile { PLAN_P10, PLAN_P50, PLAN_P90, PLAN_QUANTILES };
+#define AGENT_PLAN_RISK_USUAL {0.3, 0.4, 0.3} /* weights of the quantiles when none are given */
 
 /* Reserve products: @UP is less demand or more discharge, @DOWN the reverse. */
 enum plan_reserve {

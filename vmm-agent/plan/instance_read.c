@@ -210,7 +210,7 @@ static int read_risk(struct plan_reader *reader, const json_t *root)
 {
     static const char *const known[] = {"p10", "p50", "p90", "peak", NULL};
     static const char *const names[] = {"p10", "p50", "p90"};
-    static const double usual[] = {0.3, 0.4, 0.3};
+    static const double usual[PLAN_QUANTILES] = AGENT_PLAN_RISK_USUAL;
     struct agent_plan_instance *instance = reader->instance;
     const json_t *risk = json_object_get(root, "risk");
     struct agent_range share = {0, 1};

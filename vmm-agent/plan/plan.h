@@ -132,8 +132,13 @@ int agent_plan_stay(const struct agent_plan_instance *instance, struct agent_pla
 /** agent_plan_to_json() - new reference, or NULL without memory */
 json_t *agent_plan_to_json(const struct agent_plan *plan);
 
+/** agent_plan_loads() - net load and expected import of each site, [site * slots + slot]
+ * @load_kw: battery included; @import_kwh: over the quantiles of the surplus. Both are set. */
+void agent_plan_loads(const struct agent_plan *plan, double *load_kw, double *import_kwh);
+
 /** agent_plan_from_json() - a plan written for @instance (or for the same sites: see @prices_only)
- * @prices_only: read only shadow prices, for a warm start; other parts may not fit any more */
+ * @prices_only: read only shadow prices, for a warm start; the plan may be of other slots, and its
+ *               other parts need not fit any more */
 int agent_plan_from_json(const json_t *root, const struct agent_plan_instance *instance,
                          bool prices_only, struct agent_plan **out, struct agent_error *error);
 

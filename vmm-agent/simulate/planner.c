@@ -1,55 +1,57 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* planner.c - the day plan as a strategy: the view as an instance, the plan as a schedule
- * The instance goes through the same JSON an operator would write, so that a simulation exercises
- * exactly what runs in production. */
+/* planner.c - the planner as a strategy: the view as a question, the plan as a schedule
+ * What is asked here is what the live agent asks (plan/rolling.h): a day plan is the same question
+ * put once at midnight. Where no plan exists everything stays. */
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "plan/plan.h"
+#include "plan/rolling.h"
 #include "simulate/strategy.h"
 
-#define NAME_SIZE 32
+#define NAME_SIZE 16
 
-static const char *site_name(size_t site, char *out)
+/* The question and what it borrows. */
+struct question {
+    struct agent_roll roll;
+    char site_name[AGENT_SIM_SITES_MAX][NAME_SIZE];
+    struct agent_roll_site sites[AGENT_SIM_SITES_MAX];
+    struct agent_roll_link links[AGENT_SIM_SITES_MAX * AGENT_SIM_SITES_MAX];
+    char group_name[AGENT_SIM_GROUPS_MAX][NAME_SIZE];
+    struct agent_roll_group groups[AGENT_SIM_GROUPS_MAX];
+    struct plan_running running[AGENT_SIM_GROUPS_MAX]
+                               [AGENT_SIM_SITES_MAX * (AGENT_SIM_DWELL_MAX + 1)];
+};
+
+static void ask_site(struct question *question, const struct agent_sim_view *view, size_t s)
 {
-    snprintf(out, NAME_SIZE, "s%zu", site);
-    return out;
-}
-
-static json_t *numbers(const double *value, double fallback)
-{
-    json_t *list = json_array();
-
-    for (int slot = 0; slot < AGENT_SIM_SLOTS; slot++) {
-        double number = value != NULL && isfinite(value[slot]) ? value[slot] : fallback;
-        json_array_append_new(list, json_real(number));
-    }
-    return list;
-}
-
-static json_t *site_json(const struct agent_sim_view *view, size_t site)
-{
-    static const char *const names[SIM_QUANTILES] = {"p10", "p50", "p90"};
-    json_t *surplus = json_object();
-    char name[NAME_SIZE];
-
-    for (int q = 0; q < SIM_QUANTILES; q++) {
-        json_object_set_new(surplus, names[q], numbers(view->renewable[site][q], 0.0));
-    }
-    return json_pack("{s:s, s:i, s:f, s:o, s:o, s:o}", "id", site_name(site, name), "cpu",
-                     agent_sim_capacity(view->world, site), "ram_gb", 1e9, "price_yen_per_kwh",
-                     numbers(view->price[site], 0.0), "carbon_g_per_kwh",
-                     numbers(view->carbon[site], 0.0), "surplus_kw", surplus);
+    snprintf(question->site_name[s], NAME_SIZE, "s%zu", s);
+    question->sites[s] = (struct agent_roll_site){
+        .id = question->site_name[s],
+        .area = agent_area_name(view->world->sites[s].area),
+        .cpu = agent_sim_capacity(view->world, s),
+        .ram_gb = 1e9,
+        .power_kw = (double)INFINITY,
+        .contract_kw = (double)INFINITY,
+        .pue = 1.0,
+        .price = view->price[s],
+        .carbon = view->carbon[s],
+        .surplus_kw = {view->renewable[s][SIM_P10], view->renewable[s][SIM_P50],
+                       view->renewable[s][SIM_P90]},
+        .unknown_signal = view->frozen[s] == NULL   ? NULL
+                          : view->signal[s] != NULL ? view->signal[s]
+                                                    : "surplus",
+        .unknown_reason = view->frozen[s],
+    };
 }
 
 /* VMs of a group that are running, by site and by how long they must still stay. */
-static json_t *running_json(const struct agent_sim_view *view, const struct agent_sim_state *start,
-                            size_t g)
+static size_t ask_running(struct plan_running *running, const struct agent_sim_view *view,
+                          const struct agent_sim_state *start, size_t g)
 {
     int dwell = view->world->groups[g].dwell_slots;
-    json_t *running = json_array();
-    char name[NAME_SIZE];
+    size_t count = 0;
 
     for (size_t s = 0; s < view->world->site_count; s++) {
         int settled = start->place.count[g][s];
@@ -57,90 +59,83 @@ static json_t *running_json(const struct agent_sim_view *view, const struct agen
             int young = start->age[g][s][age];
             settled -= young;
             if (young > 0) {
-                json_array_append_new(running,
-                                      json_pack("{s:s, s:i, s:i}", "site", site_name(s, name),
-                                                "count", young, "dwell_left", dwell - age));
+                running[count++] = (struct plan_running){(int)s, young, dwell - age};
             }
         }
         if (settled > 0) {
-            json_array_append_new(
-                running, json_pack("{s:s, s:i}", "site", site_name(s, name), "count", settled));
+            running[count++] = (struct plan_running){(int)s, settled, 0};
         }
     }
-    return running;
+    return count;
 }
 
-static json_t *group_json(const struct agent_sim_view *view, const struct agent_sim_state *start,
-                          size_t g)
+static void ask_group(struct question *question, const struct agent_sim_view *view,
+                      const struct agent_sim_state *start, size_t g)
 {
     const struct agent_sim_group *group = &view->world->groups[g];
-    char name[NAME_SIZE];
 
-    snprintf(name, sizeof(name), "g%zu", g);
-    return json_pack(
-        "{s:s, s:i, s:i, s:i, s:f, s:f, s:f, s:i, s:o}", "id", name, "count", group->count, "cpu",
-        1, "ram_gb", 1, "power_w", group->power_kw * 1000.0, "move_gb", group->move_gb,
-        "yen_per_move", group->move_gb * view->world->yen_per_gb, "min_dwell_slots",
-        group->dwell_slots > 1 ? group->dwell_slots : 1, "running", running_json(view, start, g));
+    snprintf(question->group_name[g], NAME_SIZE, "g%zu", g);
+    question->groups[g] = (struct agent_roll_group){
+        .id = question->group_name[g],
+        .count = group->count,
+        .cpu = 1,
+        .ram_gb = 1,
+        .power_w = group->power_kw * 1000.0,
+        .move_gb = group->move_gb,
+        .yen_per_move = group->move_gb * view->world->yen_per_gb,
+        .dwell_slots = group->dwell_slots,
+        .sites = (UINT64_C(1) << view->world->site_count) - 1,
+        .running_count = ask_running(question->running[g], view, start, g),
+        .running = question->running[g],
+    };
 }
 
-static json_t *links_json(const struct agent_sim_world *world)
+static void ask(struct question *question, const struct agent_sim_view *view,
+                const struct agent_sim_state *start)
 {
-    json_t *links = json_array();
-    char from[NAME_SIZE];
-    char to[NAME_SIZE];
+    const struct agent_sim_world *world = view->world;
+    size_t links = 0;
 
-    for (size_t a = 0; a < world->site_count; a++) {
-        for (size_t b = 0; b < world->site_count; b++) {
-            if (a != b) {
-                json_array_append_new(links, json_pack("{s:s, s:s, s:f}", "from",
-                                                       site_name(a, from), "to", site_name(b, to),
-                                                       "rate_gbit_s", world->link_gbit_s));
+    for (size_t s = 0; s < world->site_count; s++) {
+        ask_site(question, view, s);
+        for (size_t to = 0; to < world->site_count; to++) {
+            if (to != s) {
+                question->links[links++] = (struct agent_roll_link){
+                    .from = (int)s, .to = (int)to, .rate_gbit_s = world->link_gbit_s};
             }
         }
     }
-    return links;
-}
-
-static json_t *unknown_json(const struct agent_sim_view *view)
-{
-    json_t *unknown = json_array();
-    char name[NAME_SIZE];
-
-    for (size_t s = 0; s < view->world->site_count; s++) {
-        if (view->frozen[s] != NULL) {
-            json_array_append_new(unknown,
-                                  json_pack("{s:s, s:s, s:s}", "signal", "surplus", "site",
-                                            site_name(s, name), "reason", view->frozen[s]));
-        }
+    for (size_t g = 0; g < world->group_count; g++) {
+        ask_group(question, view, start, g);
     }
-    return unknown;
-}
-
-static json_t *instance_json(const struct agent_sim_view *view, const struct agent_sim_state *start)
-{
-    json_t *sites = json_array();
-    json_t *groups = json_array();
-
-    for (size_t s = 0; s < view->world->site_count; s++) {
-        json_array_append_new(sites, site_json(view, s));
-    }
-    for (size_t g = 0; g < view->world->group_count; g++) {
-        json_array_append_new(groups, group_json(view, start, g));
-    }
-    return json_pack("{s:s, s:i, s:{s:f}, s:o, s:o, s:o, s:o}", "schema", AGENT_PLAN_SCHEMA,
-                     "slots", AGENT_SIM_SLOTS, "weights", "carbon_yen_per_kg",
-                     view->world->yen_per_ton / 1000.0, "sites", sites, "links",
-                     links_json(view->world), "groups", groups, "unknown", unknown_json(view));
+    question->roll = (struct agent_roll){
+        .name = "simulation",
+        .day_slot = view->today,
+        .first = view->first,
+        .end = view->end,
+        .weight_price = 1.0,
+        .carbon_yen_per_kg = world->yen_per_ton / 1000.0,
+        .gate_slots = view->before != NULL ? world->gate_slots : 0,
+        .imbalance_yen_per_kwh = world->imbalance_yen_per_kwh,
+        .site_count = world->site_count,
+        .sites = question->sites,
+        .link_count = links,
+        .links = question->links,
+        .group_count = world->group_count,
+        .groups = question->groups,
+        .before = view->before,
+    };
 }
 
 static void schedule_from(const struct agent_plan *plan, struct agent_sim_place *schedule)
 {
-    memset(schedule, 0, AGENT_SIM_SLOTS * sizeof(*schedule));
+    int first = plan->instance->first;
+
+    memset(schedule + first, 0, (size_t)plan->slots * sizeof(*schedule));
     for (int k = 0; k < plan->leg_count; k++) {
         const struct plan_leg *leg = &plan->legs[k];
-        for (int slot = 0; slot < AGENT_SIM_SLOTS; slot++) {
-            schedule[slot].count[leg->group][leg->sites[slot]] += leg->count;
+        for (int slot = 0; slot < plan->slots; slot++) {
+            schedule[first + slot].count[leg->group][leg->sites[slot]] += leg->count;
         }
     }
 }
@@ -148,29 +143,27 @@ static void schedule_from(const struct agent_plan *plan, struct agent_sim_place 
 static int decide(const struct agent_sim_view *view, const struct agent_sim_state *start,
                   struct agent_sim_place *schedule, struct agent_error *error)
 {
-    struct agent_plan_options options = {0};
-    struct agent_plan_instance *instance = NULL;
-    struct agent_plan *plan = NULL;
-    json_t *root = instance_json(view, start);
+    struct question *question = calloc(1, sizeof(*question));
+    struct agent_roll_answer answer = {0};
 
-    if (root == NULL) {
+    if (question == NULL) {
         return agent_error_set(error, ENOMEM, "simulation: out of memory for a plan");
     }
-    int result = agent_plan_instance_parse(root, &instance, error);
-    json_decref(root);
-    if (result == 0) {
-        result = agent_plan_solve(instance, &options, &plan, NULL, error);
+    ask(question, view, start);
+    int result = agent_roll_solve(&question->roll, &answer, error);
+    if (result == 0 && answer.plan != NULL) {
+        schedule_from(answer.plan, schedule);
     }
-    if (result == 0) {
-        schedule_from(plan, schedule);
+    if (result == 0 && view->document != NULL) {
+        *view->document = json_incref(answer.document);
     }
-    agent_plan_free(plan);
-    agent_plan_instance_free(instance);
+    agent_roll_answer_done(&answer);
+    free(question);
     return result;
 }
 
 const struct agent_sim_strategy agent_sim_planner = {
     .name = "plan",
-    .summary = "the day plan: price, carbon, surplus quantiles, dwell and migration costs",
+    .summary = "the planner: price, carbon, surplus quantiles, dwell and migration costs",
     .decide = decide,
 };

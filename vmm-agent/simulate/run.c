@@ -4,7 +4,8 @@
  * through the same days with a state of its own: at the hour of decision (17:00 the day before) it
  * gets a view - next-day prices, forecasts, the last measurements, which signals were refused - and
  * gives a schedule; the schedule is then charged with the truth. The oracle is the same planner
- * with the truth as its forecast. Static places are stays from other starts. */
+ * with the truth as its forecast. Static places are stays from other starts. The rolling plan is
+ * the planner again, asked every half hour (roll.c). */
 #include "simulate/run.h"
 
 #include <errno.h>
@@ -12,36 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "simulate/forecasts.h"
 #include "simulate/run_parts.h"
-#include "simulate/signals.h"
-
-enum actor_kind { ACTOR_STATIC, ACTOR_RULE, ACTOR_PLAN, ACTOR_ORACLE };
-
-struct actor {
-    enum actor_kind kind;
-    const struct agent_sim_strategy *strategy;
-    size_t method; /* of the forecasts, plans only */
-    struct agent_sim_state state;
-    struct agent_sim_outcome *outcome;
-};
-
-struct run {
-    const struct agent_sim_request *request;
-    const struct agent_sim_data *data;
-    struct agent_sim_result *result;
-    struct agent_error *error;
-    struct agent_sim_world world;
-    struct agent_sim_forecasts forecasts;
-    struct agent_sim_truth truth;
-    struct agent_sim_signals signals;
-    struct agent_sim_view view;
-    struct agent_sim_place schedule[AGENT_SIM_SLOTS];
-    size_t actor_count;
-    struct actor actors[AGENT_SIM_OUTCOMES_MAX + AGENT_SIM_SITES_MAX];
-    struct agent_sim_outcome statics[AGENT_SIM_SITES_MAX];
-    uint64_t done, total;
-};
 
 const struct agent_sim_outcome *agent_sim_find(const struct agent_sim_result *result,
                                                const char *name)
@@ -63,8 +35,7 @@ void agent_sim_result_done(struct agent_sim_result *result)
     result->outcome_count = 0;
 }
 
-/* kW of renewable power at @site per MW of its area's solar potential. */
-static double scale(const struct run *run, size_t site)
+double agent_sim_run_scale(const struct run *run, size_t site)
 {
     double peak = run->result->peak_mw[site];
 
@@ -80,13 +51,22 @@ static void truth_of_day(struct run *run, size_t day)
             double pv = agent_sim_data_at(run->data, area, SIM_PV, slot);
             double carbon = agent_sim_data_at(run->data, area, SIM_CARBON, slot);
             run->truth.renewable_kw[s][i] =
-                run->request->sites[s].ratio > 0.0 ? scale(run, s) * pv : 0.0;
+                run->request->sites[s].ratio > 0.0 ? agent_sim_run_scale(run, s) * pv : 0.0;
             run->truth.price[s][i] = run->result->priced
                                          ? agent_sim_data_at(run->data, area, SIM_PRICE, slot)
                                          : AGENT_SIM_FLAT_JPY;
             run->truth.carbon[s][i] = isfinite(carbon) ? carbon : 0.0;
         }
     }
+}
+
+static void freeze(struct run *run, size_t site)
+{
+    bool refused = run->signals.refused[site];
+
+    run->view.frozen[site] = refused ? run->signals.reason[site] : NULL;
+    run->view.signal[site] =
+        refused && run->signals.signal[site] == SIM_PRICE ? "price" : "surplus";
 }
 
 /* What every strategy may know; forecasts are put in per actor. */
@@ -96,10 +76,13 @@ static void view_of_day(struct run *run, size_t day)
     int64_t today = run->request->first_day + (int64_t)day * AGENT_SIM_SLOTS;
 
     view->world = &run->world;
+    view->today = today;
+    view->first = 0;
+    view->end = AGENT_SIM_SLOTS;
     for (size_t s = 0; s < run->request->site_count; s++) {
         enum agent_area area = run->request->sites[s].area;
         bool refused = run->signals.refused[s];
-        view->frozen[s] = refused ? run->signals.reason[s] : NULL;
+        freeze(run, s);
         for (int i = 0; i < AGENT_SIM_SLOTS; i++) {
             int64_t yesterday = today + i - AGENT_SIM_SLOTS;
             yesterday -= yesterday >= today - run->request->lead_slots ? AGENT_SIM_SLOTS : 0;
@@ -107,7 +90,7 @@ static void view_of_day(struct run *run, size_t day)
             double carbon = agent_sim_data_at(run->data, area, SIM_CARBON, yesterday);
             view->price[s][i] = refused ? (double)NAN : run->truth.price[s][i];
             view->carbon[s][i] = isfinite(carbon) ? carbon : 0.0;
-            view->measured[s][i] = refused ? (double)NAN : scale(run, s) * pv;
+            view->measured[s][i] = refused ? (double)NAN : agent_sim_run_scale(run, s) * pv;
         }
     }
 }
@@ -123,16 +106,17 @@ static void expect(struct run *run, const struct actor *actor, size_t day)
                                                             (enum agent_sim_quantile)q)
                                   : NULL;
             for (int i = 0; i < AGENT_SIM_SLOTS; i++) {
-                double kw =
-                    mw != NULL ? scale(run, s) * (double)mw[i] : run->truth.renewable_kw[s][i];
+                double kw = mw != NULL ? agent_sim_run_scale(run, s) * (double)mw[i]
+                                       : run->truth.renewable_kw[s][i];
                 kw = run->request->sites[s].ratio > 0.0 ? kw : 0.0;
                 known = known && isfinite(kw);
                 run->view.renewable[s][q][i] = kw;
             }
         }
-        run->view.frozen[s] = run->signals.refused[s] ? run->signals.reason[s]
-                              : known                 ? NULL
-                                                      : "no forecast of the renewable power";
+        freeze(run, s);
+        if (!known && !run->signals.refused[s]) {
+            run->view.frozen[s] = "no forecast of the renewable power";
+        }
     }
 }
 
@@ -156,29 +140,48 @@ static void trace(struct run *run, size_t day)
     }
 }
 
+/* Live through a schedule that was made for the whole day. */
+static int live_schedule(struct run *run, struct actor *actor)
+{
+    struct agent_sim_account *account = &actor->outcome->account;
+    struct agent_sim_place *earlier = run->schedule + AGENT_SIM_SLOTS; /* free here */
+    bool reactive = actor->strategy->reactive;
+    int gate = run->world.gate_slots;
+
+    if (actor->kind == ACTOR_PLAN || actor->kind == ACTOR_ORACLE) {
+        expect(run, actor, run->day);
+    }
+    *earlier = actor->state.place;
+    int result = actor->strategy->decide(&run->view, &actor->state, run->schedule, run->error);
+    for (int slot = 0; slot < AGENT_SIM_SLOTS && result == 0; slot++) {
+        if (reactive && gate > 0) { /* it bought for where things were when the gate closed */
+            agent_sim_account_gate(&run->world, slot < gate ? earlier : &run->schedule[slot - gate],
+                                   &run->schedule[slot], &run->truth, slot, account);
+        }
+        agent_sim_account_slot(&run->world, &actor->state, &run->schedule[slot], &run->truth, slot,
+                               account);
+    }
+    return result;
+}
+
 static int live_day(struct run *run, struct actor *actor, size_t day)
 {
     struct agent_sim_account *account = &actor->outcome->account;
     double used = account->used_kwh;
     double load = account->load_kwh;
 
-    if (actor->kind == ACTOR_PLAN || actor->kind == ACTOR_ORACLE) {
-        expect(run, actor, day);
-    }
-    int result = actor->strategy->decide(&run->view, &actor->state, run->schedule, run->error);
+    run->day = day;
+    int result =
+        actor->kind == ACTOR_ROLLING ? agent_sim_roll_day(run, actor) : live_schedule(run, actor);
     if (result != 0) {
         return result;
-    }
-    for (int slot = 0; slot < AGENT_SIM_SLOTS; slot++) {
-        agent_sim_account_slot(&run->world, &actor->state, &run->schedule[slot], &run->truth, slot,
-                               account);
     }
     load = account->load_kwh - load;
     if (actor->outcome->used_share != NULL) {
         actor->outcome->used_share[day] =
             (float)(load > 0.0 ? (account->used_kwh - used) / load : (double)NAN);
     }
-    if (actor->kind == ACTOR_PLAN) { /* the last plan is the choice: it is the one to show */
+    if (actor->kind == ACTOR_PLAN || actor->kind == ACTOR_ROLLING) { /* the last one is shown */
         trace(run, day);
     }
     run->done++;
@@ -201,9 +204,15 @@ static int add_actor(struct run *run, enum actor_kind kind,
     } else {
         actor->outcome = &run->result->outcomes[run->result->outcome_count++];
         snprintf(actor->outcome->name, sizeof(actor->outcome->name), "%s", name);
-        actor->outcome->plan = kind == ACTOR_PLAN;
+        actor->outcome->plan = kind == ACTOR_PLAN || kind == ACTOR_ROLLING;
         actor->outcome->used_share = calloc(run->request->days, sizeof(float));
         agent_sim_place_even(&run->world, place);
+    }
+    if (kind == ACTOR_ROLLING) {
+        actor->bought = calloc(AGENT_SIM_WINDOW, sizeof(*actor->bought));
+        if (actor->bought == NULL) {
+            return -ENOMEM;
+        }
     }
     agent_sim_state_start(&run->world, place, &actor->state);
     return kind == ACTOR_STATIC || actor->outcome->used_share != NULL ? 0 : -ENOMEM;
@@ -222,6 +231,11 @@ static int add_actors(struct run *run)
     for (size_t m = 0; m < run->forecasts.count && result == 0; m++) {
         snprintf(name, sizeof(name), "plan:%s", run->forecasts.name[m]);
         result = add_actor(run, ACTOR_PLAN, &agent_sim_planner, m, name);
+    }
+    if (result == 0 && run->request->replan_slots > 0) { /* with the last method: the choice */
+        size_t last = run->forecasts.count - 1;
+        snprintf(name, sizeof(name), "rolling:%s", run->forecasts.name[last]);
+        result = add_actor(run, ACTOR_ROLLING, &agent_sim_planner, last, name);
     }
     result = result != 0 ? result : add_actor(run, ACTOR_ORACLE, &agent_sim_planner, 0, "oracle");
     for (size_t s = 0; s < run->world.site_count && result == 0; s++) {
@@ -272,7 +286,7 @@ static int days(struct run *run)
         for (size_t a = 0; a < run->actor_count && result == 0; a++) {
             struct actor *actor = &run->actors[a];
             for (size_t s = 0; s < run->world.site_count; s++) {
-                run->view.frozen[s] = run->signals.refused[s] ? run->signals.reason[s] : NULL;
+                freeze(run, s);
             }
             result = live_day(run, actor, day);
         }
@@ -290,6 +304,8 @@ static int live(struct run *run)
     world->yen_per_gb = request->yen_per_gb;
     world->yen_per_ton = request->yen_per_ton;
     world->link_gbit_s = request->link_gbit_s;
+    world->gate_slots = request->gate_slots;
+    world->imbalance_yen_per_kwh = request->imbalance_yen_per_kwh;
     if (agent_sim_world_groups(world, request->vms, request->groups, request->seed) != 0) {
         return agent_error_set(run->error, EINVAL,
                                "%d VMs in %d groups: expected 1..%d groups of at least one VM and "
@@ -326,6 +342,10 @@ int agent_sim_run(const struct agent_sim_request *request, const struct agent_si
             run->result = result;
             run->error = error;
             status = live(run);
+            for (size_t a = 0; a < run->actor_count; a++) {
+                free(run->actors[a].bought);
+                json_decref(run->actors[a].document);
+            }
             agent_sim_forecasts_done(&run->forecasts);
         } else {
             status = -ENOMEM;

@@ -41,6 +41,9 @@ struct agent_sim_request {
     double yen_per_ton;
     double link_gbit_s;
     int64_t lead_slots;
+    int replan_slots; /* the rolling plan is made again every so many half hours; 0 = there is none */
+    int gate_slots;   /* half hours before delivery at which procurement closes */
+    double imbalance_yen_per_kwh;
     const struct agent_fc_method *method; /* NULL = all, and their choice */
     size_t fault_count;
     struct agent_sim_fault faults[AGENT_SIM_FAULTS_MAX];
@@ -49,7 +52,7 @@ struct agent_sim_request {
 };
 
 /** struct agent_sim_outcome - what one strategy came to
- * @name:   "uniform", "best_static", "cheapest-now", "plan:clear-sky", "oracle" …
+ * @name:   "uniform", "best_static", "cheapest-now", "plan:clear-sky", "rolling:chosen" …
  * @used_share: renewable energy used / load, per day (0..days-1) */
 struct agent_sim_outcome {
     char name[40];

@@ -175,7 +175,7 @@ int agent_sim_signals_judge(const struct agent_sim_request *request,
             if (refused < 0) {
                 return refused;
             }
-            if (refused > 0) {
+            if (refused > 0 && result != NULL) {
                 note(result, request->sites[site].area, judged[k], &verdict);
             }
             if (refused > 0 && !signals->refused[site]) {

@@ -33,7 +33,7 @@ int agent_sim_signal_check(const struct agent_sim_data *data,
                            struct agent_gate_verdict *verdict);
 
 /** agent_sim_signals_judge() - judge solar measurements and next-day prices of every site on day
- * @day of the run, and note refusals in @result. Return: 0, -ENOMEM. */
+ * @day of the run, and note refusals in @result (NULL = nowhere). Return: 0, -ENOMEM. */
 int agent_sim_signals_judge(const struct agent_sim_request *request,
                             const struct agent_sim_data *data, size_t day, bool priced,
                             struct agent_sim_signals *signals, struct agent_sim_result *result);

@@ -223,5 +223,6 @@ const struct agent_sim_strategy agent_sim_cheapest = {
 const struct agent_sim_strategy agent_sim_greedy = {
     .name = "greedy-surplus",
     .summary = "load follows the last measured surplus, largest first",
+    .reactive = true,
     .decide = greedy,
 };

@@ -99,6 +99,36 @@ static bool known(const struct agent_sim_world *world, const struct agent_sim_tr
     return true;
 }
 
+/* kWh from the grid at @site. */
+static double import_kwh(const struct agent_sim_world *world, const struct agent_sim_place *place,
+                         size_t site, double renewable_kw)
+{
+    double load_kw = 0.0;
+
+    for (size_t g = 0; g < world->group_count; g++) {
+        load_kw += place->count[g][site] * world->groups[g].power_kw;
+    }
+    return fmax(load_kw - renewable_kw, 0.0) * SLOT_HOURS;
+}
+
+void agent_sim_account_gate(const struct agent_sim_world *world,
+                            const struct agent_sim_place *bought,
+                            const struct agent_sim_place *next, const struct agent_sim_truth *truth,
+                            int slot, struct agent_sim_account *account)
+{
+    if (!known(world, truth, slot)) {
+        return;
+    }
+    for (size_t s = 0; s < world->site_count; s++) {
+        double renewable_kw = truth->renewable_kw[s][slot];
+        double kwh = fabs(import_kwh(world, next, s, renewable_kw) -
+                          import_kwh(world, bought, s, renewable_kw));
+        account->imbalance_kwh += kwh;
+        account->yen += kwh * world->imbalance_yen_per_kwh;
+        account->objective += kwh * world->imbalance_yen_per_kwh;
+    }
+}
+
 static void energy(const struct agent_sim_world *world, const struct agent_sim_state *state,
                    const struct agent_sim_truth *truth, int slot, struct agent_sim_account *account)
 {

@@ -43,6 +43,8 @@ struct agent_sim_world {
     double yen_per_gb;  /* price of moving */
     double yen_per_ton; /* weight of carbon in the objective, JPY/t */
     double link_gbit_s; /* between any two sites */
+    int gate_slots;     /* half hours before delivery at which procurement closes */
+    double imbalance_yen_per_kwh; /* what a kWh more or less than bought costs beyond its price */
 };
 
 /** agent_sim_world_groups() - @vms like VMs in about @groups groups of different size, power,
@@ -80,6 +82,7 @@ struct agent_sim_account {
     double yen;           /* for what came from the grid, and for moving */
     double gco2;
     double objective; /* yen + weighted carbon */
+    double imbalance_kwh; /* bought otherwise because load moved after gate closure; in yen above */
     uint64_t migrations;
     double gb;
     uint64_t dwell_violations;
@@ -90,6 +93,14 @@ struct agent_sim_account {
 void agent_sim_account_slot(const struct agent_sim_world *world, struct agent_sim_state *state,
                             const struct agent_sim_place *next, const struct agent_sim_truth *truth,
                             int slot, struct agent_sim_account *account);
+
+/** agent_sim_account_gate() - charge what load moved after gate closure
+ * @bought: where VMs were to be in this slot when its gate closed; @next: where they are */
+void agent_sim_account_gate(const struct agent_sim_world *world,
+                            const struct agent_sim_place *bought,
+                            const struct agent_sim_place *next,
+                            const struct agent_sim_truth *truth, int slot,
+                            struct agent_sim_account *account);
 
 /** agent_sim_capacity() - VMs that fit at @site, the first sites getting the rounding */
 int agent_sim_capacity(const struct agent_sim_world *world, size_t site);

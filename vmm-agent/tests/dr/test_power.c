@@ -119,7 +119,7 @@ static void meters(void **state)
 {
     (void)state;
     char folder[] = "/tmp/dr-meter-XXXXXX";
-    char path[128];
+    char path[100];
     char where[160];
     struct agent_dr_meter meter;
     struct sockaddr_un address = {.sun_family = AF_UNIX};

@@ -72,6 +72,10 @@ static const struct apn_msg good[] = {
     {.type = APN_MSG_RETIRE, .lane = 31},
     {.type = APN_MSG_RETIRED, .lane = 3, .value = 1ull << 40},
     {.type = APN_MSG_BYE},
+    {.type = APN_MSG_POSTCOPY_REQUEST},
+    {.type = APN_MSG_POSTCOPY_REQUEST, .region = 1023, .span = 2u << 20, .offset = 2u << 20},
+    {.type = APN_MSG_POSTCOPY_PAGE, .kind = APN_EXTENT_DATA, .region = 3, .bytes = 65536, .span = 65536, .offset = 4096},
+    {.type = APN_MSG_POSTCOPY_PAGE, .kind = APN_EXTENT_ZERO, .span = 4096, .offset = 1ull << 50},
     {.type = APN_MSG_APPLIED, .span = 1000, .offset = 1ull << 40, .value = 77},
     {.type = APN_MSG_PING, .offset = 1, .value = 2},
     {.type = APN_MSG_PONG, .offset = 1, .value = 2},
@@ -160,7 +164,7 @@ static void broken_rules(void **state)
         const char *text; /* part of the message */
     } cases[] = {
         {{.type = 0}, "type 0: unknown"},
-        {{.type = 15}, "type 15: unknown"},
+        {{.type = 17}, "type 17: unknown"},
         {{.type = 31}, "type 31: unknown"},
         {{.type = 35}, "type 35: unknown"},
         {{.type = 255}, "type 255: unknown"},
@@ -200,6 +204,15 @@ static void broken_rules(void **state)
         {{.type = APN_MSG_STARTED, .bytes = 1}, "payload length 1, must be 0 at most"},
         {{.type = APN_MSG_RETIRE, .lane = 32}, "lane 32"},
         {{.type = APN_MSG_BYE, .offset = 1}, "offset 1, must be 0"},
+        {{.type = APN_MSG_POSTCOPY_PAGE, .kind = 1, .span = 69632, .bytes = 69632}, "payload length 69632, must be 65536"},
+        {{.type = APN_MSG_POSTCOPY_PAGE, .kind = 2, .span = 69632}, "span 69632, must be a multiple of 4096, 4096..65536"},
+        {{.type = APN_MSG_POSTCOPY_PAGE, .kind = 1, .span = 8192, .bytes = 4096}, "equal to the span"},
+        {{.type = APN_MSG_POSTCOPY_PAGE, .kind = 3, .span = 4096}, "kind 3, must be 1"},
+        {{.type = APN_MSG_POSTCOPY_REQUEST, .span = 4097}, "span 4097"},
+        {{.type = APN_MSG_POSTCOPY_REQUEST, .span = 4u << 20}, "2097152 at most"},
+        {{.type = APN_MSG_POSTCOPY_REQUEST, .span = 4096, .offset = 1}, "offset 1, must be a multiple"},
+        {{.type = APN_MSG_POSTCOPY_REQUEST, .offset = 4096}, "with a span of 0"},
+        {{.type = APN_MSG_POSTCOPY_REQUEST, .span = 4096, .value = 1}, "value 1, must be 0"},
         {{.type = APN_MSG_APPLIED, .bytes = 1}, "payload length 1"},
     };
 

@@ -22,6 +22,9 @@ static int authorise_session(struct apn_session *s, const struct apn_hello *hell
         return apn_error_set(err, -EPROTO, APN_SCOPE_SESSION, "lane %u of %u, generation %u: limit is %u lanes", hello->lane,
                              hello->lanes, hello->generation, APN_LANES_MAX);
     }
+    if (apn_postcopy_check_hello(s, hello, err)) {
+        return err->code;
+    }
     if (!s->bound && hello->generation == 1 && s->state == APN_STATE_CONNECTING) {
         return apn_session_bind(s, hello, err);
     }
@@ -30,6 +33,9 @@ static int authorise_session(struct apn_session *s, const struct apn_hello *hell
     }
     if (memcmp(s->session_id, hello->session_id, sizeof(s->session_id))) {
         return refuse(err, -EBUSY, "destination is taken: another migration is using this listener");
+    }
+    if (s->state == APN_STATE_PAUSED || (s->config.resume_id && apn_state_over(s->state))) {
+        return apn_error_set(err, -ESTALE, APN_SCOPE_SESSION, "destination has paused this postcopy: %.140s", s->error.text);
     }
     if (s->state == APN_STATE_FAILED && !s->grant_received) {
         return apn_error_set(err, -ECANCELED, APN_SCOPE_SESSION, "destination will never start the guest: %.140s", s->error.text);
@@ -75,7 +81,7 @@ int apn_lane_authorise(void *opaque, const struct apn_hello *hello, struct apn_w
         goto out;
     }
     lane->generation = hello->generation;
-    welcome->features = 0;
+    welcome->features = apn_postcopy_features(s);
     welcome->applied_bytes = lane->received_bytes;
 out:
     pthread_mutex_unlock(&s->lock);

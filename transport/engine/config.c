@@ -67,7 +67,7 @@ int apn_config_copy(struct apn_session_config *to, const struct apn_session_conf
 {
     struct apn_session_config c = *from;
 
-    c.lanes = c.lanes ? c.lanes : apn_config_auto_lanes();
+    c.lanes = (c.lanes ? c.lanes : apn_config_auto_lanes()) + (c.postcopy && c.role == APN_ROLE_SOURCE ? 1 : 0);
     c.timeout_ms = c.timeout_ms ? c.timeout_ms : APN_TIMEOUT_MS_DEFAULT;
     if (!c.lane_timeout_ms) {
         c.lane_timeout_ms = c.timeout_ms / 4 < APN_LANE_TIMEOUT_MS_DEFAULT ? c.timeout_ms / 4 : APN_LANE_TIMEOUT_MS_DEFAULT;
@@ -76,6 +76,7 @@ int apn_config_copy(struct apn_session_config *to, const struct apn_session_conf
         return -EINVAL;
     }
     c.secret = NULL;
+    c.resume_id = NULL;
     if (copy_string(&c.host, from->host) | copy_string(&c.port, from->port) | copy_string(&c.backend, from->backend) |
         copy_string(&c.filters, from->filters) | copy_string(&c.send_mode, from->send_mode)) {
         goto fail;
@@ -88,6 +89,13 @@ int apn_config_copy(struct apn_session_config *to, const struct apn_session_conf
         }
         memcpy(secret, from->secret, from->secret_bytes);
         c.secret = secret;
+    }
+    if (from->resume_id) {
+        c.resume_id = malloc(APN_SESSION_ID_BYTES);
+        if (!c.resume_id) {
+            goto fail;
+        }
+        memcpy((void *)c.resume_id, from->resume_id, APN_SESSION_ID_BYTES);
     }
     *to = c;
     return 0;
@@ -107,5 +115,6 @@ void apn_config_done(struct apn_session_config *c)
     free((void *)c->backend);
     free((void *)c->filters);
     free((void *)c->send_mode);
+    free((void *)c->resume_id);
     memset(c, 0, sizeof(*c));
 }

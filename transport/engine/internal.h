@@ -17,6 +17,7 @@
 #include <apnmig/backend.h>
 
 #include "engine/item.h"
+#include "engine/postcopy.h"
 #include "engine/session_env.h"
 #include "engine/stream.h"
 #include "engine/window.h"
@@ -74,6 +75,7 @@ struct apn_lane {
     struct apn_work_ring queue;
     uint32_t reserved_runs;      /* taken from the queue by the thread, may be pushed back */
     uint64_t reserved_bytes;
+    uint64_t building_bytes;     /* guest bytes planned, neither queued nor in flight */
     struct apn_item_ring inflight;
     struct apn_item_ring replay;
     uint64_t inflight_guest_bytes;
@@ -106,6 +108,7 @@ struct apn_session {
     struct apn_session_env env;
     struct apn_backend *backend;
     uint32_t lane_count;
+    uint32_t bulk_lanes;         /* those that carry granules: all but the urgent one of postcopy */
     struct apn_lane lane[APN_LANES_MAX];
     pthread_mutex_t lock;
     pthread_cond_t changed;      /* state, stream, applied: waiters re-check */
@@ -148,6 +151,7 @@ struct apn_session {
     bool ready_received, grant_queued, grant_posted, grant_received, started_sent, started_applied, wont_sent, wont_applied,
         bye_received, bye_applied, last_words_applied; /* L */
     struct apn_stats total;      /* L  counters */
+    struct apn_postcopy postcopy;
     struct apn_scout *scout;
     struct apn_prefault *prefault;
 };
@@ -155,14 +159,14 @@ struct apn_session {
 /* ---- state.c ---- */
 enum apn_event_id {
     APN_EV_OPEN, APN_EV_LANES_UP, APN_EV_MATCHED, APN_EV_SWITCHOVER, APN_EV_READY, APN_EV_GRANT, APN_EV_STARTED, APN_EV_WONT,
-    APN_EV_LOST, APN_EV_FAILED, APN_EV_UNBOUND,
+    APN_EV_LOST, APN_EV_FAILED, APN_EV_UNBOUND, APN_EV_RESUMED, APN_EV_RUNS, APN_EV_COMPLETE,
 };
 /** apn_state_event() - the only writer of session.state; call with the lock. @err: reason for LOST, FAILED, WONT
  * Return: 0, or -EPROTO when the table does not list the event in this state (a failure of the session, if it still can fail) */
 int apn_state_event(struct apn_session *s, enum apn_event_id event, const struct apn_error *err);
 static inline bool apn_state_over(enum apn_state state)
 {
-    return state == APN_STATE_DONE || state == APN_STATE_FAILED || state == APN_STATE_UNKNOWN;
+    return state == APN_STATE_DONE || state == APN_STATE_FAILED || state == APN_STATE_UNKNOWN || state == APN_STATE_PAUSED;
 }
 void apn_trace(struct apn_session *s, enum apn_trace_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

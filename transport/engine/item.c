@@ -134,7 +134,7 @@ int64_t apn_items_requeue(struct apn_item_ring *inflight, struct apn_item_ring *
         if (replay_append(replay, msg)) {
             return -ENOBUFS;
         }
-        bytes += msg->type == APN_MSG_EXTENT ? msg->span : 0;
+        bytes += APN_MSG_HAS_PAGES(msg->type) ? msg->span : 0;
     }
     /* the messages that were waiting already are younger: rotate them behind */
     while (old--) {

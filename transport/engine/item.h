@@ -19,6 +19,7 @@ struct apn_work {
     uint32_t bytes;
     uint64_t offset;   /* of the run, or the fence's id */
     bool resent;       /* was in flight on a lane that was lost */
+    bool paged;        /* postcopy: to be placed, not written */
 };
 
 struct apn_work_ring {

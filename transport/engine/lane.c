@@ -97,6 +97,7 @@ static void source_open(struct apn_lane *lane)
                               .generation = ++lane->generation,
                               .commit = (uint32_t)s->config.commit,
                               .timeout_ms = s->config.timeout_ms,
+                              .features = apn_postcopy_features(s),
                               .applied_bytes = lane->received_bytes};
     struct apn_link *link = NULL;
     int ret;
@@ -333,6 +334,18 @@ static uint64_t next_deadline(const struct apn_lane *lane, uint64_t now)
     return earliest(at, lane->pinged_ns + ms_to_ns(s->config.lane_timeout_ms) / 4);
 }
 
+/* source: postcopy is announced by both ends, or there is no session */
+static void check_features(struct apn_session *s, uint64_t chosen)
+{
+    uint64_t wanted = apn_postcopy_features(s);
+    struct apn_error err = {0};
+
+    if ((chosen & wanted) != wanted) {
+        apn_error_set(&err, -EPROTO, APN_SCOPE_SESSION, "destination does not do postcopy: it must be enabled at both ends");
+        apn_session_failed(s, &err);
+    }
+}
+
 /* Return: false when the link is down now */
 static bool handle_events(struct apn_lane *lane, int count, uint64_t now)
 {
@@ -349,6 +362,7 @@ static bool handle_events(struct apn_lane *lane, int count, uint64_t now)
         }
         lane->heard_ns = s->heard_ns = now;
         if (event->type == APN_EVENT_UP) {
+            check_features(s, event->welcome.features);
             lane_up(lane, event->welcome.applied_bytes, now);
         } else if (apn_receiver_handle(lane, &event->msg, now, &err)) {
             apn_session_failed(s, &err);
@@ -359,6 +373,26 @@ static bool handle_events(struct apn_lane *lane, int count, uint64_t now)
         }
     }
     return true;
+}
+
+/* No lock. What is not simply in guest memory yet. Return: events that may be handled; less than @count when one could not be applied */
+static int apply(struct apn_lane *lane, int count, struct apn_error *err)
+{
+    struct apn_session *s = lane->session;
+
+    for (int i = 0; i < count; i++) {
+        const struct apn_msg *msg = &lane->events[i].msg;
+
+        if (lane->events[i].type != APN_EVENT_MSG) {
+            continue;
+        }
+        if (msg->type == APN_MSG_EXTENT && msg->kind == APN_EXTENT_ZERO) {
+            apn_receiver_apply_zero(s, msg);
+        } else if (msg->type == APN_MSG_POSTCOPY_PAGE && apn_postcopy_place(s, msg, err)) {
+            return i;
+        }
+    }
+    return count;
 }
 
 static void post_out(struct apn_lane *lane, struct apn_link *link)
@@ -391,6 +425,7 @@ static void wait_without_link(struct apn_lane *lane, uint64_t deadline)
 uint64_t apn_lane_step(struct apn_lane *lane, bool may_wait)
 {
     struct apn_session *s = lane->session;
+    struct apn_error err = {0};
     struct apn_link *link;
     uint64_t now, deadline;
     int count;
@@ -413,15 +448,12 @@ uint64_t apn_lane_step(struct apn_lane *lane, bool may_wait)
     lane->idle = may_wait && deadline > now;
     pthread_mutex_unlock(&s->lock);
     count = s->backend->ops->poll(link, lane->events, APN_EVENTS_MAX, may_wait && deadline > now ? (int64_t)(deadline - now) : 0);
-    for (int i = 0; i < count; i++) {
-        const struct apn_msg *msg = &lane->events[i].msg;
-
-        if (lane->events[i].type == APN_EVENT_MSG && msg->type == APN_MSG_EXTENT && msg->kind == APN_EXTENT_ZERO) {
-            apn_receiver_apply_zero(s, msg);
-        }
-    }
+    count = apply(lane, count, &err);
     pthread_mutex_lock(&s->lock);
     lane->idle = false;
+    if (err.code) {
+        apn_session_failed(s, &err);
+    }
     if (!count) {
         judge_silence(lane, apn_session_now(s));
     }

@@ -31,7 +31,7 @@ static uint64_t lane_room(const struct apn_session *s, const struct apn_lane *la
 
 unsigned apn_session_lane_count(struct apn_session *s)
 {
-    return s->lane_count;
+    return s->bulk_lanes;
 }
 
 uint64_t apn_session_lane_room(struct apn_session *s, unsigned lane)
@@ -39,7 +39,7 @@ uint64_t apn_session_lane_room(struct apn_session *s, unsigned lane)
     uint64_t room = 0;
 
     pthread_mutex_lock(&s->lock);
-    if (lane < s->lane_count && pages_flow(s)) {
+    if (lane < s->bulk_lanes && pages_flow(s)) {
         room = lane_room(s, host_of(s, lane));
     }
     pthread_mutex_unlock(&s->lock);
@@ -72,7 +72,7 @@ int apn_session_post(struct apn_session *s, const struct apn_run *runs, unsigned
     }
     for (unsigned i = 0; i < count; i++) {
         const struct apn_run *run = &runs[i];
-        struct apn_work work = {(uint16_t)run->region, 0, run->bytes, run->offset, false};
+        struct apn_work work = {.region = (uint16_t)run->region, .bytes = run->bytes, .offset = run->offset};
         struct apn_lane *lane;
 
         if (!run_is_valid(s, run)) {
@@ -95,7 +95,7 @@ int apn_session_post(struct apn_session *s, const struct apn_run *runs, unsigned
 /* room worth waking up for: half a queue, so that the caller hands over batches, not single runs */
 static bool some_lane_has_room(const struct apn_session *s)
 {
-    for (unsigned i = 0; i < s->lane_count; i++) {
+    for (unsigned i = 0; i < s->bulk_lanes; i++) {
         const struct apn_lane *lane = &s->lane[i];
 
         if (lane->phase != APN_LANE_RETIRED && lane_room(s, lane) >= apn_queue_limit(s) / 2) {

@@ -19,6 +19,9 @@ void *apn_receiver_resolve(void *opaque, unsigned region, uint64_t offset, uint3
     if (!atomic_load_explicit(&s->resolve_ready, memory_order_acquire) || region >= s->peer_region_total) {
         return NULL;
     }
+    if (atomic_load_explicit(&s->postcopy.listening, memory_order_relaxed)) {
+        return NULL; /* the guest's memory is watched: only placing is allowed */
+    }
     r = &s->regions[s->peer_to_local[region]];
     if (!span || offset % APN_PAGE_SIZE || span % APN_PAGE_SIZE || offset > r->length || span > r->length - offset) {
         return NULL;
@@ -119,7 +122,8 @@ static int handle_regions_ok(struct apn_session *s, struct apn_error *err)
     }
     if (!s->regions_matched) {
         s->regions_matched = true;
-        return apn_state_event(s, APN_EV_MATCHED, NULL);
+        s->postcopy.peer_listens = s->config.resume_id != NULL;
+        return apn_state_event(s, s->config.resume_id ? APN_EV_RESUMED : APN_EV_MATCHED, NULL);
     }
     return 0;
 }
@@ -150,7 +154,7 @@ static int handle_verdicts(struct apn_lane *lane, const struct apn_msg *msg, str
         s->ready_received = true;
         return source ? apn_state_event(s, APN_EV_READY, NULL) : -EPROTO;
     case APN_MSG_GRANT:
-        if (source || msg->value != s->rx.received) {
+        if (source || msg->value > s->rx.received) {
             return apn_error_set(err, -EPROTO, APN_SCOPE_SESSION, "grant at stream position %llu, received %llu",
                                  (unsigned long long)msg->value, (unsigned long long)s->rx.received);
         }
@@ -160,7 +164,7 @@ static int handle_verdicts(struct apn_lane *lane, const struct apn_msg *msg, str
         s->grant_pending = true;
         return grant_if_complete(s);
     case APN_MSG_STARTED:
-        return source ? apn_state_event(s, APN_EV_STARTED, NULL) : -EPROTO;
+        return source ? apn_state_event(s, apn_postcopy_active(s) ? APN_EV_RUNS : APN_EV_STARTED, NULL) : -EPROTO;
     case APN_MSG_WONT:
         peer_words(msg, &reason, "destination will not start the guest");
         return source ? apn_state_event(s, APN_EV_WONT, &reason) : -EPROTO;
@@ -201,6 +205,10 @@ static int handle_reliable(struct apn_lane *lane, const struct apn_msg *msg, str
     case APN_MSG_PREFAULT:
         apn_prefault_request(s, msg->region, msg->offset, msg->value);
         return 0;
+    case APN_MSG_POSTCOPY_REQUEST:
+        return apn_state_over(s->state) ? 0 : apn_postcopy_request_arrived(lane, msg, err);
+    case APN_MSG_POSTCOPY_PAGE:
+        return apn_postcopy_page_arrived(lane, msg, err);
     case APN_MSG_RETIRE:
         return handle_retire(lane, msg, err);
     case APN_MSG_RETIRED:

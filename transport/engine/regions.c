@@ -38,7 +38,7 @@ int apn_session_add_region(struct apn_session *s, const struct apn_region *regio
 
 unsigned apn_session_lane_of(const struct apn_session *s, unsigned region, uint64_t offset)
 {
-    return (unsigned)((s->first_granule[region] + offset / APN_GRANULE_SIZE) % s->lane_count);
+    return (unsigned)((s->first_granule[region] + offset / APN_GRANULE_SIZE) % s->bulk_lanes);
 }
 
 int apn_regions_receive(struct apn_session *s, const struct apn_msg *msg, struct apn_error *err)
@@ -106,9 +106,10 @@ int apn_regions_match(struct apn_session *s, struct apn_error *err)
         }
     }
     s->regions_matched = true;
+    atomic_store(&s->postcopy.listening, s->config.resume_id != NULL);
     atomic_store_explicit(&s->resolve_ready, true, memory_order_release);
     apn_control_push(s, (struct apn_msg){.type = APN_MSG_REGIONS_OK}, NULL);
-    return apn_state_event(s, APN_EV_MATCHED, NULL);
+    return apn_state_event(s, s->config.resume_id ? APN_EV_RESUMED : APN_EV_MATCHED, NULL);
 }
 
 static int send_table(struct apn_session *s)

@@ -11,6 +11,7 @@ static void item_applied(struct apn_lane *lane, const struct apn_msg *msg)
 
     switch (msg->type) {
     case APN_MSG_EXTENT:
+    case APN_MSG_POSTCOPY_PAGE:
         lane->inflight_guest_bytes -= msg->span;
         break;
     case APN_MSG_STREAM:
@@ -42,7 +43,7 @@ static void wake_other_lanes(struct apn_lane *lane)
     for (unsigned i = 0; i < s->lane_count; i++) {
         struct apn_lane *other = &s->lane[i];
 
-        if (other != lane && other->idle && (other->queue.count || other->replay.count)) {
+        if (other != lane && other->idle && (other->queue.count || other->replay.count || apn_postcopy_has_bulk(other))) {
             apn_session_wake_lane(other);
         }
     }
@@ -143,7 +144,7 @@ void apn_sender_move(struct apn_lane *lane, struct apn_lane *host)
             break;
         }
         item->msg = apn_item_at(&lane->replay, 0)->msg;
-        host->replay_guest_bytes += item->msg.type == APN_MSG_EXTENT ? item->msg.span : 0;
+        host->replay_guest_bytes += APN_MSG_HAS_PAGES(item->msg.type) ? item->msg.span : 0;
     }
     lane->replay_guest_bytes = 0;
     while (apn_work_pop(&lane->queue, &work)) {

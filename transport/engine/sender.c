@@ -6,7 +6,7 @@
  *   A turn has three parts. Under the lock, work is taken within the window's room (plan). Without the lock guest
  *   pages are examined, as late as possible, and turned into extents (build). Under the lock again, the messages are
  *   entered as in flight (account). Only then does the link get them, so a report can never overtake its item.
- *   Order of one lane: what was lost before, then control, stream, pages. */
+ *   Order of one lane: urgent pages (postcopy), what was lost before, then control, stream, pages. */
 #include "engine/internal.h"
 
 #include <errno.h>
@@ -111,8 +111,8 @@ static void plan_replay(struct apn_lane *lane, struct plan *plan, uint64_t room)
         struct apn_msg msg = apn_item_at(&lane->replay, 0)->msg;
 
         apn_item_pop(&lane->replay);
-        if (msg.type == APN_MSG_EXTENT) {
-            struct apn_work work = {msg.region, (uint16_t)lane->index, msg.span, msg.offset, true};
+        if (APN_MSG_HAS_PAGES(msg.type)) {
+            struct apn_work work = {msg.region, (uint16_t)lane->index, msg.span, msg.offset, true, msg.type == APN_MSG_POSTCOPY_PAGE};
 
             lane->replay_guest_bytes -= msg.span;
             plan_work(plan, &work, true);
@@ -180,12 +180,51 @@ static void plan_pages(struct apn_lane *lane, struct plan *plan, uint64_t room)
     }
 }
 
+/* postcopy: what the guest waits for, and requests for it; not limited by the window */
+static void plan_urgent(struct apn_lane *lane, struct plan *plan)
+{
+    uint64_t room = apn_postcopy_urgent_room(lane);
+    struct apn_work work = {0};
+    struct apn_msg msg;
+
+    while (room && !plan_full(plan, lane, room) && apn_postcopy_urgent_next(lane->session, &work, &msg)) {
+        if (work.bytes) {
+            plan_work(plan, &work, true);
+        } else {
+            plan_msg(plan, &msg, false);
+        }
+        work.bytes = 0;
+    }
+}
+
+/* postcopy: pages that nobody asked for yet; a huge page stays together */
+static void plan_bulk(struct apn_lane *lane, struct plan *plan, uint64_t room)
+{
+    struct apn_work work;
+
+    while (apn_postcopy_has_bulk(lane) && !plan_full(plan, lane, room) && apn_postcopy_bulk_next(lane->session, &work)) {
+        for (uint32_t left = work.bytes; left; left -= work.bytes, work.offset += work.bytes) {
+            work.bytes = left < APN_POSTCOPY_EXTENT_MAX ? left : APN_POSTCOPY_EXTENT_MAX;
+            plan_work(plan, &work, true);
+        }
+    }
+}
+
 static uint64_t sending_room(const struct apn_session *s, uint64_t now)
 {
     if (s->config.rate_limit_bytes_per_s && s->paced_ns > now) {
         return 0;
     }
+    if (s->postcopy.started) {
+        return apn_postcopy_bulk_room(s, s->in_flight_bytes + s->reserved_bytes, now);
+    }
     return apn_window_room(&s->window, s->in_flight_bytes + s->reserved_bytes);
+}
+
+/* the urgent lane's own traffic never waits for bulk */
+static uint64_t lane_room(const struct apn_lane *lane, uint64_t now)
+{
+    return lane->index < lane->session->bulk_lanes ? sending_room(lane->session, now) : APN_URGENT_WINDOW;
 }
 
 bool apn_sender_has_work(const struct apn_lane *lane, uint64_t now)
@@ -193,19 +232,24 @@ bool apn_sender_has_work(const struct apn_lane *lane, uint64_t now)
     struct apn_session *s = lane->session;
     bool carrier = lane == apn_sender_carrier(s);
     bool any = lane->replay.count || lane->queue.count || (carrier && s->tx.posted < s->tx.written) ||
-               (carrier && s->control_count && !control_must_wait(s, &s->control[s->control_head]));
+               (carrier && s->control_count && !control_must_wait(s, &s->control[s->control_head])) || apn_postcopy_has_bulk(lane);
 
-    return any && lane->phase == APN_LANE_UP && sending_room(s, now) && lane->inflight.count + APN_OUT_MAX <= APN_ITEMS_MAX;
+    if (lane->phase != APN_LANE_UP || lane->inflight.count + APN_OUT_MAX > APN_ITEMS_MAX) {
+        return false;
+    }
+    return apn_postcopy_urgent_room((struct apn_lane *)lane) || (any && lane_room(lane, now));
 }
 
 static void make_plan(struct apn_lane *lane, struct plan *plan, uint64_t now)
 {
     struct apn_session *s = lane->session;
-    uint64_t room = sending_room(s, now);
+    uint64_t room = lane_room(lane, now);
 
     plan->count = 0;
     plan->wire_bytes = 0;
+    plan_urgent(lane, plan);
     if (!room) {
+        s->reserved_bytes += plan->wire_bytes;
         return;
     }
     plan_replay(lane, plan, room);
@@ -215,7 +259,8 @@ static void make_plan(struct apn_lane *lane, struct plan *plan, uint64_t now)
         plan_control(s, lane, plan, room); /* a grant that waited for the stream */
     }
     plan_pages(lane, plan, room);
-    if (plan->wire_bytes < room && !lane->queue.count && !lane->replay.count) {
+    plan_bulk(lane, plan, room);
+    if (plan->wire_bytes < room && !lane->queue.count && !lane->replay.count && !apn_postcopy_has_bulk(lane) && lane->index < s->bulk_lanes) {
         apn_window_idle(&s->window);
     }
     s->reserved_bytes += plan->wire_bytes;
@@ -272,7 +317,7 @@ static uint32_t build_extents(struct apn_lane *lane, const struct apn_work *work
         struct apn_msg *msg = &lane->out[lane->out_count++];
 
         memset(msg, 0, sizeof(*msg));
-        msg->type = APN_MSG_EXTENT;
+        msg->type = work->paged ? APN_MSG_POSTCOPY_PAGE : APN_MSG_EXTENT;
         msg->region = work->region;
         msg->offset = work->offset + done;
         if (zero) {
@@ -327,7 +372,8 @@ static void give_back(struct apn_lane *lane, const struct plan *plan, unsigned d
 
             item->msg = step->msg;
             if (step->is_work) {
-                item->msg = (struct apn_msg){.type = APN_MSG_EXTENT, .kind = APN_EXTENT_DATA, .region = work.region};
+                item->msg = (struct apn_msg){.kind = APN_EXTENT_DATA, .region = work.region};
+                item->msg.type = work.paged ? APN_MSG_POSTCOPY_PAGE : APN_MSG_EXTENT;
                 item->msg.offset = work.offset + built;
                 item->msg.span = work.bytes - built;
                 lane->replay_guest_bytes += item->msg.span;
@@ -338,6 +384,16 @@ static void give_back(struct apn_lane *lane, const struct plan *plan, unsigned d
         work.bytes -= built;
         apn_work_push_front(&lane->queue, &work);
     }
+}
+
+static uint64_t work_bytes(const struct plan *plan)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < plan->count; i++) {
+        sum += plan->step[i].is_work ? plan->step[i].work.bytes : 0;
+    }
+    return sum;
 }
 
 static void count_extent(struct apn_session *s, const struct apn_msg *msg)
@@ -370,7 +426,7 @@ static void account(struct apn_lane *lane, uint64_t now)
         item->end_bytes = lane->posted_bytes;
         s->in_flight_bytes += wire_bytes(msg);
         added += wire_bytes(msg);
-        if (msg->type == APN_MSG_EXTENT) {
+        if (APN_MSG_HAS_PAGES(msg->type)) {
             lane->inflight_guest_bytes += msg->span;
             count_extent(s, msg);
         }
@@ -399,6 +455,7 @@ unsigned apn_sender_build(struct apn_lane *lane, uint64_t now)
     if (lane->phase == APN_LANE_UP) {
         build_unreliable(lane, now);
         make_plan(lane, &plan, now);
+        lane->building_bytes = work_bytes(&plan);
     } else {
         plan.count = 0;
     }
@@ -420,6 +477,7 @@ unsigned apn_sender_build(struct apn_lane *lane, uint64_t now)
     s->reserved_bytes -= plan.wire_bytes;
     give_back(lane, &plan, done, partial);
     account(lane, apn_session_now(s));
+    lane->building_bytes = 0;
     if (s->waiters_room && lane->queue.bytes <= apn_queue_limit(s) / 2) {
         pthread_cond_broadcast(&s->room);
     }

@@ -208,7 +208,9 @@ int apn_session_new_env(struct apn_session **out, const struct apn_session_confi
     s->started_ns = apn_session_now(s);
     apn_window_init(&s->window, s->config.window_bytes, s->started_ns);
     s->fence_next = 1;
+    s->bulk_lanes = s->lane_count - (s->config.postcopy ? 1 : 0);
     ret = allocate(s);
+    ret = ret ? ret : apn_postcopy_init(s);
     for (unsigned i = 0; !ret && i < s->lane_count && s->config.role == APN_ROLE_SOURCE; i++) {
         ret = lane_init(s, i);
     }
@@ -291,6 +293,9 @@ int apn_session_connect(struct apn_session *s, struct apn_error *err)
         return apn_error_set(err, -EINVAL, APN_SCOPE_SESSION, "connect: not a new source session");
     }
     apn_session_random(s, s->session_id, sizeof(s->session_id));
+    if (s->config.resume_id) {
+        memcpy(s->session_id, s->config.resume_id, sizeof(s->session_id));
+    }
     s->heard_ns = apn_session_now(s);
     s->bound = true;
     apn_state_event(s, APN_EV_OPEN, NULL);
@@ -369,6 +374,7 @@ int apn_session_bind(struct apn_session *s, const struct apn_hello *hello, struc
     memcpy(s->session_id, hello->session_id, sizeof(s->session_id));
     s->config.commit = (enum apn_commit)hello->commit;
     s->lane_count = hello->lanes;
+    s->bulk_lanes = hello->lanes - (hello->features & APN_FEATURE_POSTCOPY ? 1 : 0);
     s->heard_ns = apn_session_now(s);
     s->bound = true;
     for (unsigned i = 0; i < s->lane_count && !s->env.manual; i++) {
@@ -475,6 +481,7 @@ void apn_session_free(struct apn_session *s)
         free(kept);
     }
     apn_stream_done(&s->tx, &s->rx);
+    apn_postcopy_free(s);
     free(s->regions);
     free(s->peer_regions);
     free(s->first_granule);

@@ -19,6 +19,7 @@ static const struct transition source_table[] = {
     {APN_STATE_CONNECTING, APN_EV_FAILED, APN_STATE_FAILED},
     {APN_STATE_CONNECTING, APN_EV_LOST, APN_STATE_FAILED},
     {APN_STATE_SETUP, APN_EV_MATCHED, APN_STATE_PRECOPY},
+    {APN_STATE_SETUP, APN_EV_RESUMED, APN_STATE_POSTCOPY},
     {APN_STATE_SETUP, APN_EV_FAILED, APN_STATE_FAILED},
     {APN_STATE_SETUP, APN_EV_WONT, APN_STATE_FAILED},
     {APN_STATE_SETUP, APN_EV_LOST, APN_STATE_FAILED},
@@ -41,6 +42,12 @@ static const struct transition source_table[] = {
     {APN_STATE_GRANTED, APN_EV_LOST, APN_STATE_UNKNOWN},
     {APN_STATE_UNKNOWN, APN_EV_STARTED, APN_STATE_DONE}, /* the answer arrived after all */
     {APN_STATE_UNKNOWN, APN_EV_WONT, APN_STATE_FAILED},
+    /* the destination runs the guest, its memory is still here */
+    {APN_STATE_GRANTED, APN_EV_RUNS, APN_STATE_POSTCOPY},
+    {APN_STATE_UNKNOWN, APN_EV_RUNS, APN_STATE_PAUSED},
+    {APN_STATE_POSTCOPY, APN_EV_LOST, APN_STATE_PAUSED},
+    {APN_STATE_POSTCOPY, APN_EV_FAILED, APN_STATE_PAUSED},
+    {APN_STATE_POSTCOPY, APN_EV_COMPLETE, APN_STATE_DONE},
 };
 
 static const struct transition dest_table[] = {
@@ -49,6 +56,7 @@ static const struct transition dest_table[] = {
     {APN_STATE_CONNECTING, APN_EV_LANES_UP, APN_STATE_SETUP},
     {APN_STATE_CONNECTING, APN_EV_FAILED, APN_STATE_FAILED},
     {APN_STATE_SETUP, APN_EV_MATCHED, APN_STATE_PRECOPY},
+    {APN_STATE_SETUP, APN_EV_RESUMED, APN_STATE_POSTCOPY},
     {APN_STATE_SETUP, APN_EV_UNBOUND, APN_STATE_CONNECTING}, /* nothing of the guest had arrived: listen on */
     {APN_STATE_SETUP, APN_EV_FAILED, APN_STATE_FAILED},
     {APN_STATE_SETUP, APN_EV_LOST, APN_STATE_FAILED},
@@ -61,20 +69,25 @@ static const struct transition dest_table[] = {
     {APN_STATE_READY, APN_EV_LOST, APN_STATE_FAILED},
     {APN_STATE_GRANTED, APN_EV_STARTED, APN_STATE_DONE},
     {APN_STATE_GRANTED, APN_EV_FAILED, APN_STATE_FAILED}, /* load failed: says WONT, never starts */
+    {APN_STATE_GRANTED, APN_EV_RUNS, APN_STATE_POSTCOPY},
+    {APN_STATE_POSTCOPY, APN_EV_LOST, APN_STATE_PAUSED},
+    {APN_STATE_POSTCOPY, APN_EV_FAILED, APN_STATE_PAUSED},
+    {APN_STATE_POSTCOPY, APN_EV_COMPLETE, APN_STATE_DONE},
 };
 
 const char *apn_state_name(enum apn_state state)
 {
-    static const char *const names[] = {"new",   "connecting", "setup", "precopy", "switchover",
-                                        "ready", "granted",    "done",  "failed",  "unknown"};
+    static const char *const names[] = {"new",     "connecting", "setup", "precopy", "switchover", "ready",
+                                        "granted", "postcopy",   "done",  "failed",  "unknown",    "paused"};
 
-    return state <= APN_STATE_UNKNOWN ? names[state] : "?";
+    return state <= APN_STATE_PAUSED ? names[state] : "?";
 }
 
 static const char *event_name(enum apn_event_id event)
 {
     static const char *const names[] = {"open",    "lanes-up", "matched", "switchover", "ready",  "grant",
-                                        "started", "wont",     "lost",    "failed",     "unbound"};
+                                        "started", "wont",     "lost",    "failed",     "unbound", "resumed",
+                                        "runs",    "complete"};
 
     return names[event];
 }
@@ -98,7 +111,7 @@ static void enter(struct apn_session *s, enum apn_state to, enum apn_event_id ev
     apn_trace(s, APN_TRACE_STATE, "%s -> %s on %s%s%s", apn_state_name(s->state), apn_state_name(to), event_name(event),
               err && err->code ? ": " : "", err && err->code ? err->text : "");
     s->state = to;
-    if (err && err->code && (to == APN_STATE_FAILED || to == APN_STATE_UNKNOWN)) {
+    if (err && err->code && (to == APN_STATE_FAILED || to == APN_STATE_UNKNOWN || to == APN_STATE_PAUSED)) {
         s->error = *err;
     }
     if (to == APN_STATE_DONE) {

@@ -9,7 +9,7 @@
 /* writing is over once the attempt is over; what was written before DONE is still delivered */
 static bool may_write(const struct apn_session *s)
 {
-    return s->bound && s->state != APN_STATE_NEW && s->state != APN_STATE_FAILED && s->state != APN_STATE_UNKNOWN;
+    return s->bound && s->state != APN_STATE_NEW && (!apn_state_over(s->state) || s->state == APN_STATE_DONE);
 }
 
 ssize_t apn_session_write(struct apn_session *s, const void *bytes, size_t length, bool may_block)
@@ -43,7 +43,7 @@ ssize_t apn_session_read(struct apn_session *s, void *bytes, size_t length, bool
         if (ret) {
             break;
         }
-        if (s->state == APN_STATE_FAILED || s->state == APN_STATE_UNKNOWN) {
+        if (apn_state_over(s->state) && s->state != APN_STATE_DONE) {
             ret = apn_session_failed_code(s);
             break;
         }

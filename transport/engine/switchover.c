@@ -152,7 +152,7 @@ int apn_session_granted(struct apn_session *s)
     int ret;
 
     pthread_mutex_lock(&s->lock);
-    if (s->state == APN_STATE_GRANTED || s->state == APN_STATE_DONE) {
+    if (s->state == APN_STATE_GRANTED || s->state == APN_STATE_POSTCOPY || s->state == APN_STATE_PAUSED || s->state == APN_STATE_DONE) {
         ret = 1;
     } else if (s->state == APN_STATE_FAILED) {
         ret = apn_session_failed_code(s);
@@ -199,7 +199,8 @@ int apn_session_started(struct apn_session *s, uint32_t timeout_ms)
     int ret = 0;
 
     pthread_mutex_lock(&s->lock);
-    if (s->config.role != APN_ROLE_DEST || (!s->started_sent && apn_state_event(s, APN_EV_STARTED, NULL))) {
+    if (s->config.role != APN_ROLE_DEST ||
+        (!s->started_sent && apn_state_event(s, apn_postcopy_active(s) ? APN_EV_RUNS : APN_EV_STARTED, NULL))) {
         ret = -EPERM;
     } else {
         if (!s->started_sent) {

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <apnmig/postcopy.h>
 #include <apnmig/stats.h>
 
 /* which fields a type may use; every other field must be zero */
@@ -42,6 +43,8 @@ static const struct rule rules[RULES_MAX] = {
     [APN_MSG_RETIRE] = {"RETIRE", F_LANE, 0},
     [APN_MSG_RETIRED] = {"RETIRED", F_LANE | F_VALUE, 0},
     [APN_MSG_BYE] = {"BYE", 0, 0},
+    [APN_MSG_POSTCOPY_REQUEST] = {"POSTCOPY_REQUEST", F_REGION | F_SPAN | F_OFFSET, 0},
+    [APN_MSG_POSTCOPY_PAGE] = {"POSTCOPY_PAGE", F_KIND | F_REGION | F_SPAN | F_OFFSET, APN_POSTCOPY_EXTENT_MAX},
     [APN_MSG_APPLIED] = {"APPLIED", F_SPAN | F_OFFSET | F_VALUE, 0},
     [APN_MSG_PING] = {"PING", F_OFFSET | F_VALUE, 0},
     [APN_MSG_PONG] = {"PONG", F_OFFSET | F_VALUE, 0},
@@ -100,10 +103,11 @@ static int check_page_range(const struct apn_msg *msg, uint64_t bytes, struct ap
     return 0;
 }
 
-static int check_extent(const struct apn_msg *msg, struct apn_error *err)
+static int check_extent(const struct apn_msg *msg, uint32_t span_max, struct apn_error *err)
 {
-    if (msg->span == 0 || msg->span > APN_EXTENT_MAX || msg->span % APN_PAGE_SIZE) {
-        return bad(err, msg, "span", msg->span, "a multiple of 4096, 4096..262144");
+    if (msg->span == 0 || msg->span > span_max || msg->span % APN_PAGE_SIZE) {
+        return bad(err, msg, "span", msg->span,
+                   span_max == APN_EXTENT_MAX ? "a multiple of 4096, 4096..262144" : "a multiple of 4096, 4096..65536");
     }
     switch (msg->kind) {
     case APN_EXTENT_DATA:
@@ -118,6 +122,18 @@ static int check_extent(const struct apn_msg *msg, struct apn_error *err)
         break;
     default:
         return bad(err, msg, "kind", msg->kind, "1 (DATA) or 2 (ZERO)");
+    }
+    return check_page_range(msg, msg->span, err);
+}
+
+/* a span of 0 asks for nothing: the destination listens */
+static int check_request(const struct apn_msg *msg, struct apn_error *err)
+{
+    if (msg->span > APN_POSTCOPY_PAGE_MAX || msg->span % APN_PAGE_SIZE) {
+        return bad(err, msg, "span", msg->span, "a multiple of 4096, 2097152 at most");
+    }
+    if (!msg->span && (msg->region || msg->offset)) {
+        return bad(err, msg, "offset", msg->offset, "0 like the region, with a span of 0");
     }
     return check_page_range(msg, msg->span, err);
 }
@@ -137,7 +153,11 @@ static int check_fields(const struct apn_msg *msg, struct apn_error *err)
 {
     switch (msg->type) {
     case APN_MSG_EXTENT:
-        return check_extent(msg, err);
+        return check_extent(msg, APN_EXTENT_MAX, err);
+    case APN_MSG_POSTCOPY_PAGE:
+        return check_extent(msg, APN_POSTCOPY_EXTENT_MAX, err);
+    case APN_MSG_POSTCOPY_REQUEST:
+        return check_request(msg, err);
     case APN_MSG_PREFAULT:
         if (msg->value == 0 || msg->value % APN_PAGE_SIZE) {
             return bad(err, msg, "bytes", msg->value, "a multiple of 4096, not 0");

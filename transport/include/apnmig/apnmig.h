@@ -4,6 +4,7 @@
 #define APNMIG_H
 
 #include <apnmig/error.h>
+#include <apnmig/postcopy.h>
 #include <apnmig/region.h>
 #include <apnmig/session.h>
 #include <apnmig/stats.h>

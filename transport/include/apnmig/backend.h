@@ -51,12 +51,15 @@ enum apn_msg_type {
     APN_MSG_RETIRE = 12,   /* R source asks: close logical lane @lane for good */
     APN_MSG_RETIRED = 13,  /* R destination has closed it, nothing of it can land any more; value = reliable bytes it had applied */
     APN_MSG_BYE = 14,      /* R orderly end: no more messages from this side */
+    APN_MSG_POSTCOPY_REQUEST = 15, /* R destination waits for region, offset, span; span 0: it listens, pages may come */
+    APN_MSG_POSTCOPY_PAGE = 16,    /* R as EXTENT, but staged and placed: never written over what is there */
     APN_MSG_APPLIED = 32,  /* offset = reliable wire bytes applied on this lane, value = stream position consumed, span = hold us */
     APN_MSG_PING = 33,
     APN_MSG_PONG = 34,
-    /* reserved: 15 POSTCOPY_REQUEST, 16 POSTCOPY_PAGE, 17 RDMA_DESCRIPTOR, 35 DATAGRAM_NACK */
+    /* reserved: 17 RDMA_DESCRIPTOR, 35 DATAGRAM_NACK */
 };
 #define APN_MSG_IS_RELIABLE(type) ((type) > 0 && (type) < 32)
+#define APN_MSG_HAS_PAGES(type)   ((type) == APN_MSG_EXTENT || (type) == APN_MSG_POSTCOPY_PAGE)
 
 enum apn_extent_kind {
     APN_EXTENT_DATA = 1,  /* payload = contents, bytes == span */
@@ -95,6 +98,12 @@ enum apn_event_type {
     APN_EVENT_UP = 1, /* handshake done; welcome holds the peer's words */
     APN_EVENT_MSG,
     APN_EVENT_DOWN,   /* error says why; last event of a link */
+};
+
+/** enum apn_feature - bits of hello and welcome (wire values) */
+enum apn_feature {
+    APN_FEATURE_POSTCOPY = 1u << 0, /* messages 15 and 16; the last lane is the urgent one */
+    APN_FEATURE_RESUME = 1u << 1,   /* goes on with a paused postcopy of the same session id */
 };
 
 /** struct apn_hello - who opens a lane, and what it expects (all numbers host order; wire form in wire/handshake.h) */

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include <apnmig/error.h>
+#include <apnmig/postcopy.h>
 #include <apnmig/region.h>
 #include <apnmig/stats.h>
 
@@ -37,9 +38,11 @@ enum apn_state {
     APN_STATE_SWITCHOVER, /* source guest stopped, the rest flows.  destination: stays in PRECOPY */
     APN_STATE_READY,      /* safe commit: destination has loaded, no grant yet */
     APN_STATE_GRANTED,    /* the commit point is behind us: the source never resumes by itself */
+    APN_STATE_POSTCOPY,   /* the destination runs the guest, its memory is still coming */
     APN_STATE_DONE,       /* destination owns the guest, and the source knows */
     APN_STATE_FAILED,     /* this attempt is over; the guest belongs to the source */
     APN_STATE_UNKNOWN,    /* source only: granted, and the path was lost before the answer */
+    APN_STATE_PAUSED,     /* postcopy: the path was lost; both ends keep everything, a new session resumes */
 };
 const char *apn_state_name(enum apn_state state);
 
@@ -66,6 +69,9 @@ struct apn_session_config {
     uint32_t lane_timeout_ms;      /* silence of one lane before it is reopened; default 1000 */
     bool prefault_off;             /* destination: do not populate ahead of arrival */
     const char *send_mode;         /* "auto" (default), "copy", "zero-copy" */
+    bool postcopy;                 /* the guest may be started before all of its memory has arrived; one lane more */
+    const uint8_t *resume_id;      /* 16 bytes: goes on with the postcopy of the session of that id; NULL = a new migration */
+    apn_place_fn *place;           /* destination with postcopy */
     void (*on_trace)(void *opaque, enum apn_trace_level level, const char *text); /* any thread; no API calls inside */
     void *opaque;
 };

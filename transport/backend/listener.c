@@ -109,7 +109,7 @@ static void guest_decide(struct apn_listener *l, struct guest *guest)
     int ret = l->acceptor.authorise(l->acceptor.opaque, &guest->hs.hello, &welcome, &err);
 
     if (ret >= 0 && l->hooks.decide) {
-        ret = l->hooks.decide(l->hooks.opaque, &guest->hs.hello, &welcome, &err);
+        ret = l->hooks.decide(l->hooks.opaque, &guest->hs.hello, guest->fd, &welcome, &err);
     }
     if (ret < 0) {
         apn_handshake_reject(&guest->hs, ret, err.code ? err.text : strerror(-ret));

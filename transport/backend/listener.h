@@ -20,7 +20,7 @@ struct apn_listener;
  */
 struct apn_listener_hooks {
     const struct apn_backend_config *config;
-    int (*decide)(void *opaque, const struct apn_hello *hello, struct apn_welcome *welcome, struct apn_error *err);
+    int (*decide)(void *opaque, const struct apn_hello *hello, int fd, struct apn_welcome *welcome, struct apn_error *err);
     struct apn_link *(*adopt)(void *opaque, const struct apn_hello *hello, const struct apn_welcome *welcome, int fd,
                               struct apn_error *err);
     void (*note)(void *opaque, const char *text);

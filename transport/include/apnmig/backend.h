@@ -175,6 +175,13 @@ enum apn_backend_caps {
 struct apn_backend_counters {
     uint64_t zerocopy_bytes;
     uint64_t copied_bytes;
+    uint64_t requests_in_flight;     /* rdma: work requests handed to the adapter, completion not seen */
+    uint64_t requests_in_flight_max;
+    uint64_t requests;               /* all of them: WRITEs and SENDs */
+    uint64_t doorbells;              /* times that requests were handed over */
+    uint64_t registered_bytes;       /* guest memory known to the adapter */
+    uint64_t registrations;
+    uint64_t registrations_late;     /* made after the first page moved: none is expected */
     char send_mode[24];
     char note[APN_ERROR_TEXT_MAX]; /* one sentence for the administrator, e.g. buffers that were not granted; "" = none */
 };

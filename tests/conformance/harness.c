@@ -3,8 +3,11 @@
 #include "conformance/harness.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Virtual path: 600 km at 10 Gb/s. Real loop: a short one, so that messages are on their way for a
  * while. */
@@ -31,6 +34,37 @@ bool conf_is_virtual(const struct conf_rig *rig)
 uint64_t conf_now(const struct conf_rig *rig)
 {
     return apn_clock_now(rig->world ? apn_loop_world_clock(rig->world) : &apn_clock_monotonic);
+}
+
+/* ---- places ---------------------------------------------------------------- */
+
+/* the calling thread, and every socket it makes from now on, moves into the @index-th namespace */
+static void enter(unsigned index)
+{
+    const char *names = getenv("CONFORMANCE_NETNS");
+    char name[2][32], path[64];
+    int fd;
+
+    if (!names) {
+        return;
+    }
+    assert_int_equal(sscanf(names, "%31s %31s", name[0], name[1]), 2);
+    snprintf(path, sizeof(path), "/run/netns/%s", name[index]);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || setns(fd, CLONE_NEWNET)) {
+        fail_msg("network namespace %s: %s", path, strerror(errno));
+    }
+    close(fd);
+}
+
+void conf_enter_source(void)
+{
+    enter(0);
+}
+
+void conf_enter_dest(void)
+{
+    enter(1);
 }
 
 /* ---- accepting ----------------------------------------------------------- */
@@ -112,11 +146,11 @@ static struct apn_backend *backend_new(struct conf_rig *rig, bool is_source, con
         .length = CONF_MEMORY, .page_size = APN_PAGE_SIZE, .flags = APN_REGION_FIXED};
     struct apn_backend_config config = {
         .clock = rig->world ? apn_loop_world_clock(rig->world) : &apn_clock_monotonic,
-        .host = "127.0.0.1",
+        .host = conf_host,
         .port = port,
         .secret = secret,
         .secret_bytes = secret ? strlen(secret) : 0,
-        .handshake_timeout_ms = o->handshake_timeout_ms ? o->handshake_timeout_ms : 2000,
+        .handshake_timeout_ms = (o->handshake_timeout_ms ? o->handshake_timeout_ms : 2000) * conf_slow,
         .send_mode = "auto",
         .sink = {is_source ? no_resolve : resolve, rig},
         .world = rig->world,
@@ -160,10 +194,12 @@ void conf_open(struct conf_rig *rig, const struct conf_options *options)
     for (size_t i = 0; i < CONF_MEMORY / 8; i++) {
         ((uint64_t *)(void *)rig->source_memory)[i] = i * 0x9e3779b97f4a7c15ull;
     }
+    conf_enter_dest();
     rig->dest = backend_new(rig, false, "0");
     if (rig->dest->ops->listen(rig->dest, &acceptor, &rig->port, &err)) {
         fail_msg("listen: %s", err.text);
     }
+    conf_enter_source();
     assert_int_not_equal(rig->port, 0);
     snprintf(port, sizeof(port), "%u", rig->port);
     rig->source = backend_new(rig, true, port);
@@ -287,6 +323,9 @@ struct conf_event *conf_next(struct conf_rig *rig, struct conf_end *end)
     uint64_t until = conf_now(rig) + CONF_PATIENCE_MS * APN_NS_PER_MS;
 
     while (!end->head && conf_now(rig) < until) {
+        pthread_mutex_lock(&rig->lock);
+        take_accepted(rig); /* a backend may need both ends moving before either is up */
+        pthread_mutex_unlock(&rig->lock);
         move(rig, end);
     }
     if (!end->head) {
@@ -368,14 +407,19 @@ void conf_accept(struct conf_rig *rig, unsigned lane)
     fail_msg("lane %u was not accepted within %u ms", lane, CONF_PATIENCE_MS);
 }
 
+/* Some at a time: opening a link may cost milliseconds, all of them here on one thread, and a listener lets those go first
+ * that have been shaking hands for long. */
+#define TOGETHER 8u
+
 void conf_up(struct conf_rig *rig, unsigned lanes)
 {
-    for (unsigned lane = 0; lane < lanes; lane++) {
-        conf_connect(rig, lane, 1);
-    }
-    for (unsigned lane = 0; lane < lanes; lane++) {
-        struct conf_event *event = conf_next(rig, &rig->out[lane]);
+    for (unsigned lane = 0, begun = 0; lane < lanes; lane++) {
+        struct conf_event *event;
 
+        for (; begun < lanes && begun < lane - lane % TOGETHER + TOGETHER; begun++) {
+            conf_connect(rig, begun, 1);
+        }
+        event = conf_next(rig, &rig->out[lane]);
         if (event->event.type != APN_EVENT_UP) {
             fail_msg("lane %u: %s", lane, event->event.error.text);
         }

@@ -23,15 +23,22 @@
 #include "support/clock.h"
 #include "wire/codec.h"
 #include "wire/handshake.h"
+#include "wire/rdma.h"
 
 #define CONF_LANES       32u
 #define CONF_MEMORY      (8u << 20) /* region 0 of each end */
-#define CONF_PATIENCE_MS 10000u
+#define CONF_PATIENCE_MS (10000u * conf_slow)
 #define CONF_STRANGERS   256u
 
 /* What is under test; set once by main(). */
 extern const char *conf_backend; /* "loop", "loop-virtual", "uring", ... */
 extern const char *conf_filters; /* around both ends, or NULL */
+/* Where the listener is: CONFORMANCE_HOST, "127.0.0.1" unless told. CONFORMANCE_NETNS="A B": the source's end is in
+ * network namespace A, the destination's in B, with whatever path lies between. */
+extern const char *conf_host;
+extern unsigned conf_slow; /* CONFORMANCE_SLOW: how many times slower than usual this machine is */
+void conf_enter_source(void);
+void conf_enter_dest(void);
 
 /* An event with its payload copied, because the original lives only until the next poll. */
 struct conf_event {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* main.c - conformance BACKEND [traffic|peers|faults [FILTERS]]: the contract of apnmig/backend.h,
- * for any backend BACKEND: loop, loop-virtual, uring, ... Exit: 0, 1 = failed, 77 = the backend
+ * for any backend BACKEND: loop, loop-virtual, uring, rdma, ... Exit: 0, 1 = failed, 77 = the backend
  * cannot run here. */
 #include <errno.h>
 
@@ -8,12 +8,14 @@
 
 const char *conf_backend;
 const char *conf_filters;
+const char *conf_host = "127.0.0.1";
+unsigned conf_slow = 1;
 
 /* Return: 0 when the backend can be made here. */
 static int probe(void)
 {
     struct apn_backend_config config = {
-        .clock = &apn_clock_monotonic, .host = "127.0.0.1", .port = "0"};
+        .clock = &apn_clock_monotonic, .host = conf_host, .port = "0"};
     struct apn_backend *be = NULL;
     struct apn_error err = {0};
     int ret;
@@ -41,6 +43,13 @@ int main(int argc, char **argv)
         return 2;
     }
     conf_backend = argv[1];
+    if (getenv("CONFORMANCE_HOST")) {
+        conf_host = getenv("CONFORMANCE_HOST");
+    }
+    if (getenv("CONFORMANCE_SLOW")) {
+        conf_slow = (unsigned)atoi(getenv("CONFORMANCE_SLOW"));
+        conf_slow = conf_slow < 1 || conf_slow > 100 ? 1 : conf_slow;
+    }
     conf_filters = argc > 3 ? argv[3] : NULL;
     ret = probe();
     if (ret) {

@@ -268,7 +268,7 @@ static void foreign_server(const void *bytes, size_t length, int expect)
     struct apn_hello hello = {.lane = 0, .lanes = 1, .generation = 1, .timeout_ms = 8000};
     struct conf_rig rig;
     struct apn_backend_config config = {
-        .host = "127.0.0.1", .handshake_timeout_ms = 300, .send_mode = "auto"};
+        .host = conf_host, .handshake_timeout_ms = 300 * conf_slow, .send_mode = "auto"};
     struct apn_backend *be;
     struct apn_error err = {0};
     struct conf_raw raw;

@@ -10,15 +10,17 @@
 
 #include "conformance/harness.h"
 
-static struct sockaddr_in loopback(uint16_t port)
+static struct sockaddr_in listening_at(uint16_t port)
 {
-    return (struct sockaddr_in){
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+
+    assert_int_equal(inet_pton(AF_INET, conf_host, &address.sin_addr), 1);
+    return address;
 }
 
 void conf_raw_connect(struct conf_rig *rig, struct conf_raw *raw)
 {
-    struct sockaddr_in address = loopback(rig->port);
+    struct sockaddr_in address = listening_at(rig->port);
     char port[8];
 
     *raw = (struct conf_raw){.fd = -1};
@@ -35,7 +37,7 @@ void conf_raw_connect(struct conf_rig *rig, struct conf_raw *raw)
 
 uint16_t conf_raw_server(struct conf_rig *rig, int *fd)
 {
-    struct sockaddr_in address = loopback(0);
+    struct sockaddr_in address = listening_at(0);
     socklen_t length = sizeof(address);
     uint16_t port;
 
@@ -44,7 +46,9 @@ uint16_t conf_raw_server(struct conf_rig *rig, int *fd)
         *fd = port;
         return port;
     }
+    conf_enter_dest();
     *fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    conf_enter_source();
     assert_true(*fd >= 0);
     assert_int_equal(bind(*fd, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_int_equal(listen(*fd, 8), 0);
@@ -138,6 +142,7 @@ void conf_raw_up(struct conf_rig *rig, struct conf_raw *raw, unsigned lane)
     uint8_t bytes[APN_WIRE_HS_MAX];
 
     memset(hello.session_id, 0x5a, sizeof(hello.session_id));
+    hello.features = strncmp(conf_backend, "rdma", 4) ? 0 : APN_FEATURE_RDMA; /* or it would be sent away */
     conf_raw_connect(rig, raw);
     apn_handshake_client_init(&hs, &hello, rig->options.source_secret,
                               rig->options.source_secret ? strlen(rig->options.source_secret) : 0,

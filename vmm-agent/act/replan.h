@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* replan.h - the day planned again from what runs now: store + inventory + running state in, plan out
- * Owner: the caller owns what it asks with; struct agent_replan_answer is filled and then its own.
- * Thread: any one thread per call, no shared state: agent_replan_run() opens the store for itself
- *         and reads inventory, running state and settings only. It takes seconds: not the loop's.
+/* replan.h - the day planned again from what runs now: store + inventory + running state in, plan
+ * out Owner: the caller owns what it asks with; struct agent_replan_answer is filled and then its
+ * own. Thread: any one thread per call, no shared state: agent_replan_run() opens the store for
+ * itself and reads inventory, running state and settings only. It takes seconds: not the loop's.
  * Time:  ask->running->now_s (agent time).   Units: in every name; slots of half an hour.
  *
- * What depends on a signal that is late, missing, zero, stale, future-dated, implausible or replaced
- * after it was planned with stays where it is; the answer names the signal, its place and why. When
- * no plan exists, or none is found, everything stays and @note says which constraint is in the way.
- * The same ask gives the same answer, bit for bit, unless settings->time_limit_s is hit. */
+ * What depends on a signal that is late, missing, zero, stale, future-dated, implausible or
+ * replaced after it was planned with stays where it is; the answer names the signal, its place and
+ * why. When no plan exists, or none is found, everything stays and @note says which constraint is
+ * in the way. The same ask gives the same answer, bit for bit, unless settings->time_limit_s is
+ * hit. */
 #ifndef AGENT_ACT_REPLAN_H
 #define AGENT_ACT_REPLAN_H
 
@@ -53,7 +54,8 @@ int agent_replan_settings_read(const struct agent_yaml *root,
 /** struct agent_replan_ask - all borrowed until agent_replan_run() returns
  * @store_path: read by a connection of its own; NULL or absent file = no signal is known
  * @before:     document of the last answer, or NULL: prices to start from, what was committed, and
- *              the moment after which a replaced signal counts as revised. Must not change meanwhile.
+ *              the moment after which a replaced signal counts as revised. Must not change
+ * meanwhile.
  * @instance_too: keep the instance in the answer as JSON (for people and `vmm-agent plan`) */
 struct agent_replan_ask {
     const struct agent_inventory *inventory;
@@ -66,7 +68,8 @@ struct agent_replan_ask {
 
 /** struct agent_replan_vm - what the plan wants of one machine
  * @site:    per planned slot (answer->slots of them); NULL = not the plan's business, see @reason
- * @benefit_yen: what its first move is worth at the plan's prices, its cost taken off; 0 without one
+ * @benefit_yen: what its first move is worth at the plan's prices, its cost taken off; 0 without
+ * one
  * @reason:  one line: why it stays or goes */
 struct agent_replan_vm {
     uint8_t *site;
@@ -75,9 +78,9 @@ struct agent_replan_vm {
 };
 
 /** struct agent_replan_answer - zeroed before, agent_replan_answer_done() after
- * @document: `apn-migrate/plan/1` (docs/planner.md) with "made_at", "first_slot_at", "note", "signals"
- *            (what each site's signals were found to be), "inputs" (batches of the store) and per site
- *            "outlook" (price, carbon, surplus, load and import by slot)
+ * @document: `apn-migrate/plan/1` (docs/planner.md) with "made_at", "first_slot_at", "note",
+ * "signals" (what each site's signals were found to be), "inputs" (batches of the store) and per
+ * site "outlook" (price, carbon, surplus, load and import by slot)
  * @first_slot_s: agent time at which planned slot 0 begins: the slot that is running now
  * @stayed:   there is no plan; everything is to stay, @note says why
  * @note:     empty, or one line for people ("nothing moves: ...") */
@@ -94,8 +97,9 @@ struct agent_replan_answer {
 };
 
 /** agent_replan_run() - make the plan
- * Return: 0 (also when everything stays), -EINVAL (the inventory cannot be planned with: which key),
- * -errno of the store (its reading, not what is missing in it), -ENOMEM. */
+ * Return: 0 (also when everything stays), -EINVAL (the inventory cannot be planned with: which
+ * key), -ENODATA (no machine runs anywhere), -errno of the store (its reading, not what is missing
+ * in it), -ENOMEM. */
 int agent_replan_run(const struct agent_replan_ask *ask, struct agent_replan_answer *answer,
                      struct agent_error *error);
 

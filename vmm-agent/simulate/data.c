@@ -82,6 +82,13 @@ static double *array(struct agent_sim_data *data, enum agent_area area,
     return *value;
 }
 
+void agent_sim_data_empty(struct agent_sim_data *data, int64_t first_slot, size_t slots)
+{
+    memset(data, 0, sizeof(*data));
+    data->first_slot = first_slot;
+    data->slots = slots;
+}
+
 void agent_sim_data_done(struct agent_sim_data *data)
 {
     for (int area = 0; area < AGENT_AREA_COUNT; area++) {
@@ -206,7 +213,7 @@ static void note_doubts(struct agent_sim_data *data, const struct agent_series *
     }
 }
 
-static int take(struct agent_sim_data *data, const struct agent_batch *batch)
+int agent_sim_data_take(struct agent_sim_data *data, const struct agent_batch *batch)
 {
     int result = 0;
 
@@ -252,7 +259,7 @@ static int read_one(struct agent_sim_data *data, const char *directory, const ch
         result = agent_grid_load(path, NULL, AGENT_AREA_NONE, now_s, batch, &error);
     }
     if (result == 0) {
-        result = take(data, batch);
+        result = agent_sim_data_take(data, batch);
         data->files++;
         agent_batch_done(batch);
     } else if (result != -ENOMEM) {
@@ -269,9 +276,7 @@ int agent_sim_data_files(const char *directory, int64_t first_slot, size_t slots
     struct dirent **list = NULL;
     int result = 0;
 
-    memset(data, 0, sizeof(*data));
-    data->first_slot = first_slot;
-    data->slots = slots;
+    agent_sim_data_empty(data, first_slot, slots);
     int count = scandir(directory, &list, no_dots, alphasort);
     if (count < 0) {
         return agent_error_set(error, errno, "data directory %.300s: %s", directory,
@@ -364,9 +369,7 @@ int agent_sim_data_synth(uint64_t seed, int64_t first_slot, size_t slots,
     int last = agent_fiscal_year(agent_date_of(agent_slot_start(first_slot + (int64_t)slots - 1)));
     int result = 0;
 
-    memset(data, 0, sizeof(*data));
-    data->first_slot = first_slot;
-    data->slots = slots;
+    agent_sim_data_empty(data, first_slot, slots);
     for (int year = first; year <= last && result == 0; year++) {
         result = copy_year(year, agent_sim_synth_seed(seed, year), data, error);
     }

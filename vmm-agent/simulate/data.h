@@ -7,6 +7,7 @@
 
 #include "grid/series.h"
 #include "simulate/synth.h"
+#include "store/store.h"
 
 enum agent_sim_signal {
     SIM_PV,        /* before curtailment */
@@ -51,6 +52,17 @@ int agent_sim_data_synth(uint64_t seed, int64_t first_slot, size_t slots,
 
 /** agent_sim_synth_seed() - seed of one fiscal year's weather: every year has its own */
 uint64_t agent_sim_synth_seed(uint64_t seed, int fiscal_year);
+
+/** agent_sim_data_store() - what @store knows of @area, into @data made by agent_sim_data_empty()
+ * Only the newest version of each value counts. Return: series found, -errno of the store. */
+int agent_sim_data_store(struct agent_store *store, enum agent_area area,
+                         struct agent_sim_data *data, struct agent_error *error);
+
+/** agent_sim_data_empty() - nothing is known of [@first_slot, @first_slot + @slots) yet */
+void agent_sim_data_empty(struct agent_sim_data *data, int64_t first_slot, size_t slots);
+
+/** agent_sim_data_take() - what a batch says of the span of @data. Return: 0, -ENOMEM. */
+int agent_sim_data_take(struct agent_sim_data *data, const struct agent_batch *batch);
 
 /** agent_sim_data_host() - put the own load of host @place (kW, from meters in @directory) where
  * the demand of @area was; the area's other signals are dropped

@@ -179,29 +179,21 @@ void agent_act_alert_clear(struct agent_act *act, const char *key);
 
 /* ---- planning ------------------------------------------------------------------------------- */
 
-/** struct agent_act_plan - what a planner brings; references are new and the receiver's
- * @plan: apn-migrate/plan/1 whose groups and sites are the inventory's
- * @slots: per site {"site", "slots": [{"start", "surplus_kw", "price_yen_per_kwh", "load_kw", ...}]}
- * @explain: agent_plan_explain(), or NULL. @note: why no move pays, when none does */
-struct agent_act_plan {
-    json_t *plan;
-    json_t *slots;
-    json_t *explain;
-    double solve_s;
-    char note[AGENT_ACT_REASON_MAX];
-};
+struct agent_replan_answer; /* act/replan.h */
 
-/** agent_act_set_planner() - @fn runs on a worker thread with a store of its own (@store_path) and
- * returns 0 or -errno; called at every slot and by the verb `replan` */
+/** agent_act_set_planner() - @fn makes a plan on a worker thread: at every slot, by the verb `replan`
+ * @running and @before (the last plan's document, or NULL) are valid during the call
+ * Return of @fn: 0 with @out filled, or -errno with words. */
 void agent_act_set_planner(struct agent_act *act,
-                           int (*fn)(void *opaque, const struct agent_inventory *inventory,
-                                     const struct agent_running *running,
-                                     struct agent_act_plan *out, struct agent_error *error),
+                           int (*fn)(void *opaque, const struct agent_running *running,
+                                     const json_t *before, struct agent_replan_answer *out,
+                                     struct agent_error *error),
                            void *opaque);
 
-/** agent_act_set_plan() - follow this plan from now on; its members are stolen
+/** agent_act_set_plan() - follow this plan from now on; its contents are taken over, @answer is empty
+ * afterwards
  * Return: 0, or -EINVAL when it does not fit the inventory (then the old one stays). */
-int agent_act_set_plan(struct agent_act *act, struct agent_act_plan *plan,
+int agent_act_set_plan(struct agent_act *act, struct agent_replan_answer *answer,
                        struct agent_error *error);
 
 /* ---- demand response ------------------------------------------------------------------------

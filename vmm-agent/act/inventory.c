@@ -464,7 +464,7 @@ static int read_group(struct reader *reader, const struct agent_yaml *node)
     static const char *const keys[] = {
         "name",         "cpu",   "ram_mib", "power_w", "min_dwell_slots",
         "yen_per_move", "sites", "flex",    "start",   "yen_per_blackout_s",
-        "downtime_ms",  "disks", "prepare", "announce", "plan", "dr", NULL};
+        "downtime_ms",  "disks", "prepare", "announce", "plan", "dr", "shared_storage", NULL};
     struct agent_inventory *inventory = reader->inventory;
     struct agent_inventory_group *group = &inventory->groups[inventory->group_count];
     const struct number numbers[] = {
@@ -481,6 +481,9 @@ static int read_group(struct reader *reader, const struct agent_yaml *node)
     status = status < 0 ? status : agent_yaml_only(node, keys, reader->error);
     status = status < 0 ? status : READ_NUMBERS(node, numbers, reader->error);
     status = status < 0 ? status : read_sites(reader, node, &group->sites);
+    status = status < 0 ? status
+                        : agent_yaml_bool(node, "shared_storage", false, &group->shared_storage,
+                                          reader->error);
     status = status < 0 ? status : read_flex(reader, node, &group->flex);
     status = status < 0 ? status : read_disks(reader, node, group);
     status = status < 0

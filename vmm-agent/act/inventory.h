@@ -123,6 +123,7 @@ struct agent_inventory_group {
     const char **start;    /* command that starts QEMU */
     const char **prepare;  /* run before it at the destination (make disk files), or none */
     const char **announce; /* run after a move (routes, DNS), or none */
+    bool shared_storage; /* writable disks not listed under @disks are seen by all hosts */
     size_t disk_count;
     struct agent_disk_spec disks[AGENT_DISKS_MAX];
     const struct agent_yaml *node;

@@ -32,6 +32,24 @@ static const char *const migrations[] = {
     "CREATE TABLE document (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, made_s INTEGER NOT NULL,"
     " about TEXT NOT NULL, body TEXT NOT NULL, inputs TEXT NOT NULL);"
     "CREATE INDEX document_latest ON document (kind, about, made_s);",
+
+    /* act/journal.c: what the acting agent means to do, does, and found out */
+    "CREATE TABLE act_value (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE act_vm (vm TEXT PRIMARY KEY, epoch INTEGER NOT NULL, owner INTEGER NOT NULL,"
+    " host TEXT NOT NULL, since_s INTEGER NOT NULL, paused_by TEXT NOT NULL,"
+    " moves INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE act_move (id INTEGER PRIMARY KEY, vm TEXT NOT NULL, from_host TEXT NOT NULL,"
+    " to_host TEXT NOT NULL, origin TEXT NOT NULL, reason TEXT NOT NULL, state TEXT NOT NULL,"
+    " stage TEXT NOT NULL, source_epoch INTEGER NOT NULL, dest_epoch INTEGER NOT NULL,"
+    " attempt INTEGER NOT NULL, benefit_yen REAL NOT NULL, urgent INTEGER NOT NULL,"
+    " queued_s INTEGER NOT NULL, ended_s INTEGER NOT NULL, figures TEXT NOT NULL);"
+    "CREATE INDEX act_move_vm ON act_move (vm, id);"
+    "CREATE INDEX act_move_open ON act_move (ended_s) WHERE ended_s = 0;"
+    "CREATE TABLE act_entry (id INTEGER PRIMARY KEY, move INTEGER NOT NULL, vm TEXT NOT NULL,"
+    " at_s INTEGER NOT NULL, real_ms INTEGER NOT NULL, stage TEXT NOT NULL, phase TEXT NOT NULL,"
+    " text TEXT NOT NULL);"
+    "CREATE INDEX act_entry_move ON act_entry (move);"
+    "CREATE INDEX act_entry_vm ON act_entry (vm, id);",
 };
 #define SCHEMA_VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 

@@ -22,15 +22,18 @@ static int at_line(struct import *import, int code, const struct agent_error *wh
                           "%s", why->text);
 }
 
-int import_remember(json_t *map, int64_t old, int64_t new_id)
+int import_remember(json_t *map, const char *what, int64_t old, int64_t new_id,
+                    struct agent_error *why)
 {
     char key[24];
 
     snprintf(key, sizeof(key), "%lld", (long long)old);
-    return json_object_get(map, key) != NULL ||
-                   json_object_set_new(map, key, json_integer(new_id)) < 0
-               ? -EBADMSG
-               : 0;
+    if (json_object_get(map, key) != NULL) {
+        return agent_error_set(why, EBADMSG, "%s %lld is given twice", what, (long long)old);
+    }
+    return json_object_set_new(map, key, json_integer(new_id)) == 0
+               ? 0
+               : agent_error_set(why, ENOMEM, "no memory to import");
 }
 
 int64_t import_recall(const json_t *map, int64_t old)
@@ -112,7 +115,7 @@ static int read_batch(struct import *import, const json_t *record, struct agent_
     }
     int64_t there = known_batch(import, texts, fetched_s);
     if (there != 0) {
-        return there < 0 ? (int)there : import_remember(import->batches, old, -there);
+        return there < 0 ? (int)there : import_remember(import->batches, "batch", old, -there, why);
     }
     int64_t id = import_free_id(import, "SELECT 1 FROM batch WHERE id = ?", old);
     int status = id < 0
@@ -131,8 +134,8 @@ static int read_batch(struct import *import, const json_t *record, struct agent_
     status = (int)import_run_once(import, statement);
     import->added++;
     return status < 0 ? status
-                      : import_remember(import->batches, old,
-                                        sqlite3_last_insert_rowid(import->store->db));
+                      : import_remember(import->batches, "batch", old,
+                                        sqlite3_last_insert_rowid(import->store->db), why);
 }
 
 static int put_point(struct import *import, int64_t series, int64_t batch, const json_t *point,

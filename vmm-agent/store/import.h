@@ -21,8 +21,10 @@ struct import {
 };
 
 /** import_remember() - @old id of the file is @new_id here (negative: it was there already)
- * Return: 0, or -EBADMSG when the file gives the id twice. */
-int import_remember(json_t *map, int64_t old, int64_t new_id);
+ * @what: "batch" or "document". Return: 0, or -EBADMSG with @why when the file gives the id twice.
+ */
+int import_remember(json_t *map, const char *what, int64_t old, int64_t new_id,
+                    struct agent_error *why);
 
 /** import_recall() - what was remembered, 0 = nothing */
 int64_t import_recall(const json_t *map, int64_t old);

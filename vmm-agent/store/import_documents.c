@@ -58,14 +58,17 @@ struct document {
     char *inputs;
 };
 
-static int insert_document(struct import *import, const struct document *document)
+static int insert_document(struct import *import, const struct document *document,
+                           struct agent_error *why)
 {
     sqlite3_stmt *statement = NULL;
     int64_t there =
         known_document(import, document->kind, document->made_s, document->about, document->body);
 
     if (there != 0) {
-        return there < 0 ? (int)there : import_remember(import->documents, document->old, -there);
+        return there < 0
+                   ? (int)there
+                   : import_remember(import->documents, "document", document->old, -there, why);
     }
     int64_t id = import_free_id(import, "SELECT 1 FROM document WHERE id = ?", document->old);
     int status =
@@ -84,8 +87,8 @@ static int insert_document(struct import *import, const struct document *documen
     status = (int)import_run_once(import, statement);
     import->added++;
     return status < 0 ? status
-                      : import_remember(import->documents, document->old,
-                                        sqlite3_last_insert_rowid(import->store->db));
+                      : import_remember(import->documents, "document", document->old,
+                                        sqlite3_last_insert_rowid(import->store->db), why);
 }
 
 int import_document(struct import *import, const json_t *record, struct agent_error *why)
@@ -112,7 +115,7 @@ int import_document(struct import *import, const json_t *record, struct agent_er
     json_decref(translated);
     int status = document.body == NULL || document.inputs == NULL
                      ? agent_error_set(why, ENOMEM, "no memory to import")
-                     : insert_document(import, &document);
+                     : insert_document(import, &document, why);
     free(document.body);
     free(document.inputs);
     return status;

@@ -283,6 +283,10 @@ static void test_import_refuses(void **state)
         "\"digest\":\"c\",\"fetched_s\":1,\"points\":1}\n{\"series_of\":1,\"area\":\"kyushu\","
         "\"quantity\":\"pv\",\"stage\":\"actual\",\"place\":\"\",\"points\":[[0,1800,1,0,0]]}\n"
         "{\"end\":2}\n",
+        "{\"store\":\"vmm-agent\",\"version\":1}\n"
+        "{\"document\":1,\"kind\":3,\"made_s\":5,\"about\":\"x\",\"body\":1,\"inputs\":[]}\n"
+        "{\"document\":1,\"kind\":3,\"made_s\":6,\"about\":\"x\",\"body\":1,\"inputs\":[]}\n"
+        "{\"end\":2}\n",
     };
 
     (void)state;

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "support/log.h"
+
 #define TOKEN_RANDOM_BYTES 32
 
 /* A new secret: hexadecimal, readable by us alone, there as a whole or not at all. */
@@ -66,6 +68,7 @@ static int token_read(struct agent_token *token, struct agent_error *error)
     struct stat found;
 
     token->size = 0;
+    memset(&token->seen, 0, sizeof(token->seen)); /* looked at again until it is right */
     int fd = open(token->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) {
         return agent_error_set(error, errno, "api: %s cannot be read: %s", token->path,
@@ -112,7 +115,11 @@ static void token_refresh(struct agent_token *token)
     if (found.st_ino != token->seen.st_ino || found.st_mode != token->seen.st_mode ||
         found.st_size != token->seen.st_size || found.st_uid != token->seen.st_uid ||
         memcmp(&found.st_mtim, &token->seen.st_mtim, sizeof(found.st_mtim)) != 0) {
-        token_read(token, NULL);
+        struct agent_error error = {0};
+        if (token_read(token, &error) < 0 && found.st_ctim.tv_sec != token->told_s) {
+            token->told_s = found.st_ctim.tv_sec; /* once per change, not per request */
+            agent_log(AGENT_LOG_WARNING, "api.token", NULL, "%s; nobody gets in by it", error.text);
+        }
     }
 }
 

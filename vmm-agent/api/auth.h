@@ -24,6 +24,7 @@
 struct agent_token {
     const char *path; /* borrowed from the config */
     struct stat seen;
+    int64_t told_s; /* ctime of the wrong file that was complained about */
     char bytes[AGENT_TOKEN_MAX];
     size_t size;
 };

@@ -6,7 +6,7 @@ import { dropToken, follow, getJson, hasToken, setToken, takeToken } from "./cli
 import { language, setLanguage, word } from "./words.js";
 import { showDr } from "./dr.js";
 
-const POLL_MS = 5000, AFTER_EVENT_MS = 250, SILENT_MS = 12000, RATES_KEPT = 120;
+const POLL_MS = 5000, AFTER_EVENT_MS = 250, SILENT_MS = 9000, RATES_KEPT = 120;
 const themes = ["auto", "light", "dark"];
 
 let state = null, heard = 0, live = false, fetching = null, again = false, follower = null, poller = null;

@@ -67,6 +67,7 @@ export function dayChart(site, { width, top, priceTop, now, cursor, label, title
     chart.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: round(y(kw)), y2: round(y(kw)) }),
       svg("text", { x: left - 5, y: round(y(kw)) + 4, "text-anchor": "end" }, String(Math.round(kw * 100) / 100)));
   }
+  chart.append(svg("text", { x: left - 5, y: plotTop + 17, "text-anchor": "end" }, "kW"));
   chart.append(...hours(x, count, plotTop, priceBottom, width, label));
   chart.append(svg("rect", { class: "past", x: left, y: plotTop, width: Math.max(0, x(now) - left), height: priceBottom - plotTop }));
   site.surplus.forEach((value, slot) => {
@@ -81,9 +82,15 @@ export function dayChart(site, { width, top, priceTop, now, cursor, label, title
     chart.append(svg("rect", { class: "price", x: round(x(slot) + .6), y: round(priceBottom - height), width: round(Math.max(1, x(slot + 1) - x(slot) - 1.2)), height: round(height) }));
   });
   if (cursor !== null) chart.append(svg("line", { class: "cursor", x1: x(cursor + .5), x2: x(cursor + .5), y1: plotTop, y2: priceBottom }));
-  chart.append(svg("line", { class: "now", x1: x(now), x2: x(now), y1: plotTop - 4, y2: priceBottom }));
+  chart.append(...nowLine(x(now), plotTop - 4, priceBottom));
   return { chart, slotAt: (px) => Math.max(0, Math.min(count - 1, Math.floor((px - left) / (width - left - right) * count))) };
 }
+
+/* About how wide bold 11 px text is: a full-width letter is twice a Latin one. */
+const textWidth = (text) => [...text].reduce((sum, letter) => sum + (letter.codePointAt(0) > 0x2e80 ? 11.5 : 7.4), 0);
+
+/* The line of the present, with a rim so that it is seen on any colour. */
+const nowLine = (x, y1, y2) => [svg("line", { class: "now-rim", x1: x, x2: x, y1, y2 }), svg("line", { class: "now", x1: x, x2: x, y1, y2 })];
 
 /* Rows of bars. @rows: [{label, bars: [{from, to, site, text, color}]}] */
 export function gantt(rows, { width, count, now, cursor, label, title }) {
@@ -98,12 +105,12 @@ export function gantt(rows, { width, count, now, cursor, label, title }) {
     row.bars.forEach((one, place) => {
       const from = x(one.from), to = x(one.to), wide = to - from;
       chart.append(svg("rect", { x: round(from + .5), y, width: round(Math.max(1, wide - 1)), height: bar, rx: 3, fill: one.color }, svg("title", {}, one.text)));
-      if (wide > one.site.length * 8.5 + 12 && wide > 30) chart.append(svg("text", { class: "bar-text", x: round(from + 7), y: y + 14 }, one.site));
+      if (wide > textWidth(one.site) + 12) chart.append(svg("text", { class: "bar-text", x: round(from + 7), y: y + 14 }, one.site));
       if (place > 0) chart.append(svg("path", { class: "hop", d: `M${round(from - 4)} ${y + bar / 2 - 4}l4 4l-4 4` }));
     });
   });
   if (cursor !== null) chart.append(svg("line", { class: "cursor", x1: x(cursor + .5), x2: x(cursor + .5), y1: top - 4, y2: bottom }));
-  chart.append(svg("line", { class: "now", x1: x(now), x2: x(now), y1: top - 4, y2: bottom }));
+  chart.append(...nowLine(x(now), top - 4, bottom));
   return { chart, slotAt: (px) => Math.max(0, Math.min(count - 1, Math.floor((px - left) / (width - left - right) * count))) };
 }
 

@@ -10,8 +10,8 @@ const OPEN = new Set(["running", "held", "unknown"]);
 
 export const siteColor = (state, name) => { const at = state.sites.findIndex((site) => site.name === name); return at < 0 ? "var(--site-5)" : `var(--site-${at % 6})`; };
 const siteName = (state, name) => nameOf(state.sites.find((site) => site.name === name) ?? { name });
-const path = (state, from, to) => `${siteName(state, from)} → ${siteName(state, to)}`;
-const key = (color, text, line) => h("li", {}, h("span", { class: "key", style: line ? { background: "none", borderTop: line, height: "0" } : { background: color } }), text);
+const path = (state, from, to) => h("span", { class: "path" }, h("span", {}, siteName(state, from)), " → ", h("span", {}, siteName(state, to)));
+const key = (color, text) => h("li", {}, h("span", color.startsWith("var") ? { class: "key", style: { background: color } } : { class: `key ${color}` }), text);
 
 /* Slot with its fraction at the agent's time, on the axis of @slots. */
 export function slotNow(state, start) {
@@ -57,7 +57,7 @@ export function showSites(state, view) {
   const priceTop = Math.max(1, ...sites.flatMap((site) => site.slots.map((slot) => slot.price_yen_per_kwh ?? 0)));
   const stamp = JSON.stringify([sites, state.now, view.cursor, width, word("site_power")]);
   if (byId("sites").dataset.stamp === stamp) return;
-  fill(byId("site-legend"), [key("var(--surplus)", word("legend_surplus")), key("", word("legend_load"), "2px solid var(--load)"), key("", word("legend_plan"), "2px dashed var(--load)"), key("var(--price)", word("legend_price"))], word("legend_load"));
+  fill(byId("site-legend"), [key("var(--surplus)", word("legend_surplus")), key("line", word("legend_load")), key("line dashed", word("legend_plan")), key("var(--price)", word("legend_price"))], word("legend_load"));
   fill(byId("sites"), sites.map((site) => {
     const surplus = values(site, "surplus_kw"), load = values(site, "load_kw");
     const start = site.slots[0]?.start, best = surplus.reduce((high, value, slot) => ((value ?? -1) > (surplus[high] ?? -1) ? slot : high), 0);
@@ -66,7 +66,7 @@ export function showSites(state, view) {
     const { chart, slotAt } = dayChart(shown, { width, top, priceTop, now: slotNow(state, start), cursor: view.cursor, label: (slot) => clockAfter(start, slot * 30), title });
     chart.addEventListener("pointermove", (event) => view.point(slotAt(event.offsetX)));
     return h("article", { class: "site" },
-      h("h3", { class: "site-name" }, h("span", { class: "dot", style: { background: siteColor(state, site.name) } }), h("span", {}, nameOf(site)), h("span", { class: "tag" }, site.paper ? word("paper") : site.area ?? site.name)),
+      h("h3", { class: "site-name" }, h("span", { class: "dot", style: { background: siteColor(state, site.name) } }), h("span", {}, nameOf(site)), h("span", { class: site.paper || (site.area && site.area !== site.name) ? "tag" : null }, site.paper ? word("paper") : site.area && site.area !== site.name ? site.area : null)),
       siteFigures(site), site.slots.length ? chart : h("p", { class: "empty" }, word("unknown")), atSlot(site.slots[view.cursor ?? -1]));
   }), stamp);
 }
@@ -87,7 +87,7 @@ function bars(state, way, plan) {
 
 function planTable(rows) {
   return h("details", { class: "table-view", "data-key": "plan-table" }, h("summary", { "data-key": "plan-summary" }, word("as_table")),
-    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": word("plan"), "data-key": "plan-scroll" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, word("group")), h("th", { scope: "col", class: "num" }, word("count")), h("th", { scope: "col" }, word("stays")))),
+    h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": word("plan"), "data-key": "plan-scroll" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, word("group")), h("th", { scope: "col", class: "num" }, word("count")), h("th", { scope: "col" }, word("stays")))),
       h("tbody", {}, rows.map((row) => h("tr", {}, h("th", { scope: "row" }, row.group), h("td", { class: "num" }, num(row.count, 0)), h("td", {}, row.bars.map((bar) => bar.text).join(" → "))))))));
 }
 
@@ -95,7 +95,7 @@ function decisions(state, plan) {
   const moves = plan.moves ?? [];
   if (moves.length === 0) return h("p", { class: "empty" }, plan.note ? [word("plan_note", ""), quoted(plan.note)] : word("decisions_none"));
   return [h("h3", { class: "sub" }, word("decisions")), h("ul", { class: "decisions" }, moves.slice(0, MOVES_SHOWN).map((move) => h("li", { class: "decision" },
-    h("span", {}, chip(move.state, "move")), h("span", { class: "who" }, move.vm, h("span", { class: "muted" }, ` ${path(state, move.from, move.to)}`)), h("span", { class: "reason" }, quoted(move.reason ?? "")))))];
+    h("span", {}, chip(move.state, "move")), h("span", { class: "who" }, move.vm, " ", h("span", { class: "muted" }, path(state, move.from, move.to))), h("span", { class: "reason" }, quoted(move.reason ?? "")))))];
 }
 
 export function showPlan(state, view) {
@@ -130,7 +130,7 @@ function stageList(stage) {
 function moveCard(state, move, history) {
   const rates = history.get(move.id) ?? [], share = Math.max(0, Math.min(1, move.progress ?? 0));
   return h("li", { class: "move" },
-    h("p", { class: "move-top" }, h("b", {}, move.vm), h("span", {}, path(state, move.from, move.to)), h("span", { class: "muted" }, [move.transport, move.origin ? word(`origin_${move.origin}`) : null, move.attempt > 1 ? word("attempt", move.attempt) : null].filter(Boolean).join(" · ")), chip(move.state, "move")),
+    h("p", { class: "move-top" }, h("b", {}, move.vm), path(state, move.from, move.to), h("span", { class: "muted" }, [move.transport, move.origin ? word(`origin_${move.origin}`) : null, move.attempt > 1 ? word("attempt", move.attempt) : null].filter(Boolean).join(" · ")), chip(move.state, "move")),
     stageList(move.stage),
     h("div", { class: "progress", role: "progressbar", "aria-label": word("progress_of", move.vm), "aria-valuenow": Math.round(share * 100), "aria-valuemin": 0, "aria-valuemax": 100 }, h("i", { style: { width: `${share * 100}%` } })),
     h("dl", { class: "figures" }, figure(word("rate"), isNumber(move.rate_gbit_s) ? `${num(move.rate_gbit_s, 2)} Gb/s` : "–"), figure(word("in_flight"), bytes(move.in_flight_bytes)), figure(word("left"), bytes(move.remaining_bytes)),
@@ -139,9 +139,10 @@ function moveCard(state, move, history) {
     move.reason ? h("p", { class: "muted" }, quoted(move.reason)) : null, move.error ? h("p", { class: "bad" }, quoted(move.error)) : null);
 }
 
-function table(kind, heads, rows, caption) {
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption, "data-key": kind }, h("table", { class: "cards" }, h("caption", {}, caption),
-    h("thead", {}, h("tr", {}, heads.map(([text, number]) => h("th", { scope: "col", class: number ? "num" : null }, text)))), h("tbody", {}, rows)));
+/* @title: what the table is called; @shown: also as a heading */
+function table(kind, heads, rows, title, shown = false) {
+  return h("div", {}, shown ? h("h3", { class: "sub" }, title) : null, h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": title, "data-key": kind }, h("table", { class: "cards" },
+    h("thead", {}, h("tr", {}, heads.map(([text, number]) => h("th", { scope: "col", class: number ? "num" : null }, text)))), h("tbody", {}, rows))));
 }
 
 const cell = (label, value, kind) => h("td", { class: kind ?? null, "data-label": label }, value);
@@ -151,14 +152,13 @@ export function showMoves(state, view) {
   const past = list.filter((move) => !OPEN.has(move.state) && move.state !== "queued");
   byId("moves-note").textContent = word("moves_note", open.length, waiting.length);
   const shown = view.allPast ? past : past.slice(0, PAST_SHOWN);
-  const waitRow = (move) => h("tr", {}, h("th", { scope: "row" }, move.vm), cell(word("path"), path(state, move.from, move.to)), cell(word("benefit"), yen(move.benefit_yen), "num"), h("td", { class: "why" }, quoted(move.waits_for ?? move.reason ?? "")));
-  const pastRow = (move) => h("tr", {}, h("th", { scope: "row" }, move.vm), cell("", path(state, move.from, move.to)), cell("", chip(move.state)), cell(word("actual"), ms(move.blackout_ms), "num"), cell(word("predicted"), ms(move.predicted_blackout_ms), "num"), cell(word("moved"), bytes(move.bytes), "num"), cell(word("took"), seconds(move.real_s), "num"), cell(word("when"), clock(move.ended_at), "num"),
-    );
-  const reasonRow = (move) => (move.error ? h("tr", {}, h("td", { class: "why bad", colspan: 8 }, quoted(`${move.vm}: ${move.error}`))) : null);
+  const waitRow = (move) => h("tr", {}, h("th", { scope: "row" }, move.vm), cell("", path(state, move.from, move.to), "whole"), cell(word("benefit"), yen(move.benefit_yen), "num"), h("td", { class: "why" }, quoted(move.waits_for ?? move.reason ?? "")));
+  const pastRow = (move) => h("tr", { class: move.error ? `told ${move.state}` : null }, h("th", { scope: "row" }, move.vm), cell("", path(state, move.from, move.to), "whole"), cell("", chip(move.state), "state"), cell(word("actual"), ms(move.blackout_ms), "num"), cell(word("predicted"), ms(move.predicted_blackout_ms), "num"), cell(word("moved"), bytes(move.bytes), "num"), cell(word("took"), seconds(move.real_s), "num"), cell(word("when"), clock(move.ended_at), "num"));
+  const reasonRow = (move) => (move.error ? h("tr", {}, h("td", { class: "why", colspan: 8 }, quoted(move.error))) : null);
   fill(byId("moves"), [
     open.length ? h("ul", { class: "moving" }, open.map((move) => moveCard(state, move, view.rates))) : h("p", { class: "empty" }, word("moves_none")),
-    waiting.length ? table("waiting", [[word("vm")], [word("path")], [word("benefit"), true], [word("waits")]], waiting.slice(0, MOVES_SHOWN).map(waitRow), word("moves_queue")) : null,
-    past.length ? table("past", [[word("vm")], [word("path")], [word("result")], [word("actual"), true], [word("predicted"), true], [word("moved"), true], [word("took"), true], [word("when"), true]], shown.flatMap((move) => [pastRow(move), reasonRow(move)]), word("moves_past")) : null,
+    waiting.length ? table("waiting", [[word("vm")], [word("path")], [word("benefit"), true], [word("waits")]], waiting.slice(0, MOVES_SHOWN).map(waitRow), word("moves_queue"), true) : null,
+    past.length ? table("past", [[word("vm")], [word("path")], [word("result")], [word("actual"), true], [word("predicted"), true], [word("moved"), true], [word("took"), true], [word("when"), true]], shown.flatMap((move) => [pastRow(move), reasonRow(move)]), word("moves_past"), true) : null,
     past.length > shown.length ? h("button", { type: "button", class: "plain", "data-key": "all-past", on: { click: () => view.showAllPast() } }, word("show_all_past", past.length)) : null,
   ], JSON.stringify([list, view.allPast, word("rate"), [...view.rates].map(([id, rates]) => [id, rates.length, rates.at(-1)])]));
 }
@@ -167,7 +167,7 @@ export function showLinks(state) {
   const links = state.links ?? [];
   fill(byId("links"), links.length === 0 ? h("p", { class: "empty" }, word("links_none")) : links.map((link) => h("div", { class: "meter" },
     h("p", { class: "meter-top" }, h("b", {}, `${siteName(state, link.a)} – ${siteName(state, link.b)}`), h("span", {}, word("link_busy", isNumber(link.busy) ? num(100 * link.busy, 0) : "–"))),
-    h("div", { class: "progress", role: "img", "aria-label": word("link_busy", isNumber(link.busy) ? num(100 * link.busy, 0) : "–") }, h("i", { style: { width: `${100 * (link.busy ?? 0)}%` } })),
+    h("div", { class: "progress", role: "img", "aria-label": word("link_busy", isNumber(link.busy) ? num(100 * link.busy, 0) : "–") }, h("i", { style: { width: `${100 * Math.min(1, link.busy ?? 0)}%` } })),
     h("p", { class: "muted" }, isNumber(link.measured_gbit_s) ? word("link_rate", num(link.measured_gbit_s, 2), num(link.rate_gbit_s, 1)) : word("link_unmeasured", num(link.rate_gbit_s, 1)), " · ", word("link_moves", link.running ?? 0, link.queued ?? 0)))),
   JSON.stringify([links, word("links")]));
 }
@@ -175,9 +175,9 @@ export function showLinks(state) {
 export function showHosts(state) {
   const hosts = state.hosts ?? [];
   const row = (host) => h("tr", {}, h("th", { scope: "row" }, host.name, h("span", { class: "muted" }, ` ${siteName(state, host.site)}`)),
-    cell("", h("span", { class: `chip ${host.drained ? "warn" : host.up === false ? "bad" : "good"}`, title: host.reason || null }, host.drained ? word("host_drained") : host.up === false ? word("host_down") : word("host_up"))),
+    cell("", h("span", { class: `chip ${host.drained ? "warn" : host.up === false ? "bad" : "good"}`, title: host.reason || null }, host.drained ? word("host_drained") : host.up === false ? word("host_down") : word("host_up")), "state"),
     cell(word("host_cpu"), `${num(host.cpu_used)} / ${num(host.cpu, 0)}`, "num"), cell(word("host_ram"), isNumber(host.ram_mib) ? `${num(host.ram_used_mib / 1024, 0)} / ${num(host.ram_mib / 1024, 0)} GiB` : "–", "num"), cell(word("host_power"), `${num(host.power_w, 0)} W`, "num"));
-  fill(byId("hosts"), hosts.length === 0 ? h("p", { class: "empty" }, word("hosts_none")) : table("hosts-table", [[word("host")], [word("state")], [word("host_cpu"), true], [word("host_ram"), true], [word("host_power"), true]], hosts.map(row), ""), JSON.stringify([hosts, word("hosts")]));
+  fill(byId("hosts"), hosts.length === 0 ? h("p", { class: "empty" }, word("hosts_none")) : table("hosts-table", [[word("host")], [word("state")], [word("host_cpu"), true], [word("host_ram"), true], [word("host_power"), true]], hosts.map(row), word("hosts")), JSON.stringify([hosts, word("hosts")]));
 }
 
 /* Any value as a list of terms, for what the page knows no better form. */
@@ -195,13 +195,14 @@ export function showVms(state, view) {
   const found = vms.filter(fits), shown = found.slice(0, view.rows ?? ROWS_SHOWN);
   const row = (vm) => {
     const told = view.explained.get(vm.name);
-    return h("tr", {}, h("th", { scope: "row" }, vm.name, vm.group ? h("span", { class: "muted" }, ` ${vm.group}`) : null), cell("", chip(vm.state)),
-      cell(word("site"), [siteName(state, vm.site), vm.host ? h("span", { class: "muted" }, ` ${vm.host}`) : null, vm.wanted_site && vm.wanted_site !== vm.site ? h("div", { class: "warn" }, word("wanted_note", siteName(state, vm.wanted_site))) : null]),
+    return h("tr", {}, h("th", { scope: "row" }, vm.name, vm.group ? h("span", { class: "muted" }, ` ${vm.group}`) : null), cell("", chip(vm.state), "state"),
+      cell(word("site"), [siteName(state, vm.site), vm.host ? h("span", { class: "muted" }, ` ${vm.host}`) : null, vm.wanted_site && vm.wanted_site !== vm.site ? h("div", { class: "warn" }, word("wanted_note", siteName(state, vm.wanted_site))) : null], "whole"),
       cell(word("power"), isNumber(vm.power_w) ? `${num(vm.power_w, 0)} W` : "–", "num"), cell(word("moves"), num(vm.moves, 0), "num"),
       h("td", { class: "why" }, quoted(vm.reason ?? ""), vm.fixed && vm.fixed !== vm.reason ? h("div", { class: "muted" }, quoted(vm.fixed)) : null,
-        told ? h("div", { class: "explain" }, told) : null, h("div", {}, h("button", { type: "button", class: "link-button", "data-key": `explain ${vm.name}`, "aria-expanded": told ? "true" : "false", "aria-label": `${word(told ? "explain_hide" : "explain")} ${vm.name}`, on: { click: () => view.explain(vm.name) } }, word(told ? "explain_hide" : "explain")))));
+        told ? h("div", { class: "explain" }, told) : null),
+      h("td", { class: "act" }, h("button", { type: "button", class: "link-button", "data-key": `explain ${vm.name}`, "aria-expanded": told ? "true" : "false", "aria-label": `${word(told ? "explain_hide" : "explain")} ${vm.name}`, on: { click: () => view.explain(vm.name) } }, word(told ? "explain_hide" : "explain"))));
   };
-  fill(byId("vms"), [found.length ? table("vms-table", [[word("vm")], [word("state")], [word("site")], [word("power"), true], [word("moves"), true], [word("why")]], shown.map(row), "") : h("p", { class: "empty" }, word(vms.length ? "vms_none" : "vms_empty")),
+  fill(byId("vms"), [found.length ? table("vms-table", [[word("vm")], [word("state")], [word("site")], [word("power"), true], [word("moves"), true], [word("why")], [h("span", { class: "unseen" }, word("explain"))]], shown.map(row), word("vms")) : h("p", { class: "empty" }, word(vms.length ? "vms_none" : "vms_empty")),
     found.length > shown.length ? h("button", { type: "button", class: "plain", "data-key": "more", on: { click: () => view.moreRows(shown.length + ROWS_SHOWN) } }, word("more", Math.min(ROWS_SHOWN, found.length - shown.length))) : null],
   JSON.stringify([vms, view.filter, view.show, view.rows, [...view.explained.keys()], word("vms")]));
 }

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Unit tests of the day: what is published when.
+
+run: python3 -m unittest discover -s bench/day/tests -t bench
+"""
+import os
+import tempfile
+import unittest
+
+from day import feed
+
+
+def rows(day, count, form="%s,%d,1\n"):
+    return "".join(form % (day, index + 1) for index in range(count))
+
+
+class Published(unittest.TestCase):
+    def test_measurements_grow_with_the_day(self):
+        content = ("head\n" + rows("2025/5/2", 48) + rows("2025/5/3", 48) + rows("2025/5/4", 48)).encode()
+        out = feed.published(content, b"20250503", 10, False)
+        self.assertEqual(out.count(b"2025/5/2"), 48)
+        self.assertEqual(out.count(b"2025/5/3"), 10)
+        self.assertEqual(out.count(b"2025/5/4"), 0)
+        self.assertTrue(out.startswith(b"head\n"))
+
+    def test_quoted_dates_and_five_minute_rows(self):
+        content = rows("20250503", 288, '"%s","%d"\r\n').encode()
+        self.assertEqual(feed.published(content, b"20250503", 1, False).count(b"\n"), 6)
+
+    def test_prices_of_tomorrow_come_at_ten(self):
+        with tempfile.TemporaryDirectory() as source, tempfile.TemporaryDirectory() as inbox:
+            with open(os.path.join(source, "spot_summary_2025.csv"), "w", encoding="ascii") as file:
+                file.write("h\n" + rows("2025/05/03", 48) + rows("2025/05/04", 48))
+            with open(os.path.join(source, "kansai_yosoku_20250504.csv"), "w", encoding="ascii") as file:
+                file.write("tomorrow\n")
+            feeder = feed.Feeder(source, inbox, "20250503")
+            self.assertEqual(feeder.advance(0), ["spot_summary_2025.csv"])
+            self.assertEqual(feeder.advance(feed.PRICES_AT - 1), [])
+            self.assertEqual(feeder.advance(feed.PRICES_AT), ["spot_summary_2025.csv"])
+            self.assertEqual(feeder.advance(feed.FORECASTS_AT), ["kansai_yosoku_20250504.csv"])
+            self.assertEqual(sorted(os.listdir(inbox)), ["kansai_yosoku_20250504.csv", "spot_summary_2025.csv"])
+
+    def test_only_wanted_areas(self):
+        with tempfile.TemporaryDirectory() as source, tempfile.TemporaryDirectory() as inbox:
+            for area in ("01", "09"):
+                with open(os.path.join(source, "eria_jukyu_202505_%s.csv" % area), "w", encoding="ascii") as file:
+                    file.write(rows("20250503", 48))
+            self.assertEqual(feed.Feeder(source, inbox, "20250503", ["09"]).advance(5), ["eria_jukyu_202505_09.csv"])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -17,6 +17,7 @@ static const char *const result_names[AGENT_RESULT_COUNT] = {"done", "failed", "
                                                              "unknown"};
 static const double request_bounds_s[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
                                           0.05,   0.1,   0.25,   0.5,   1,    5};
+static const double response_bounds_s[] = {0.5, 1, 2, 3, 5, 7.5, 10, 15, 30, 60, 120, 300};
 static const double blackout_bounds_s[] = {0.005, 0.01, 0.02, 0.03, 0.05, 0.1,
                                            0.2,   0.3,  0.5,  1,    2,    5};
 
@@ -25,7 +26,9 @@ void agent_metrics_init(struct agent_metrics *metrics)
     memset(metrics, 0, sizeof(*metrics));
     metrics->request_s.bounds = request_bounds_s;
     metrics->blackout_s.bounds = blackout_bounds_s;
-    metrics->request_s.count = metrics->blackout_s.count = AGENT_METRICS_BUCKETS_MAX;
+    metrics->response_s.bounds = response_bounds_s;
+    metrics->request_s.count = metrics->blackout_s.count = metrics->response_s.count =
+        AGENT_METRICS_BUCKETS_MAX;
 }
 
 static void observe(struct agent_histogram *histogram, double value)
@@ -75,6 +78,13 @@ void agent_metrics_event(struct agent_metrics *metrics, const char *type, const 
     enum agent_metrics_result result = AGENT_RESULT_COUNT;
 
     metrics->events++;
+    if (strcmp(type, "dr.changed") == 0) {
+        const json_t *after = json_object_get(event, "changed_real_s");
+        if (json_is_number(after)) {
+            observe(&metrics->response_s, json_number_value(after));
+        }
+        return;
+    }
     if (strcmp(type, "migration.end") != 0 || state == NULL) {
         return;
     }
@@ -181,6 +191,9 @@ static void write_own(FILE *out, const struct agent_metrics *metrics,
     write_histogram(out, "vmm_agent_migration_blackout_seconds",
                     "Last instruction at the source to first at the destination.",
                     &metrics->blackout_s);
+    write_histogram(out, "vmm_agent_dr_response_seconds",
+                    "From a demand-response call to the power change at the source.",
+                    &metrics->response_s);
 }
 
 /* What Prometheus' client libraries call the process itself. */

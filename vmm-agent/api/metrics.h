@@ -53,6 +53,7 @@ struct agent_metrics {
     double moved_bytes;
     struct agent_histogram request_s;
     struct agent_histogram blackout_s;
+    struct agent_histogram response_s; /* demand response: from the call to the power change */
 };
 
 /** struct agent_metrics_now - what the server itself counts at this moment */

@@ -10,6 +10,7 @@
 #define MIB      1048576.0
 
 /* One number of every member of a list.
+ * @list: "sites", or "dr/sites" one level down
  * @key: "power_kw", or "battery/soc_kwh" one level down; booleans count 0 and 1
  * @labels: members that tell one sample from another, ended by NULL; label names are the same
  *          words except that a list's "name" is called after the list's member */
@@ -44,6 +45,11 @@ struct list_gauge {
         {                                                                                          \
             "b", "b"                                                                               \
         }                                                                                          \
+    }
+
+#define DR_SITE                                                                                    \
+    {                                                                                              \
+        {"site", "site"}                                                                           \
     }
 
 static const struct list_gauge list_gauges[] = {
@@ -107,20 +113,28 @@ static const struct {
     {"vmm_agent_plan_gap_ratio", "Proven distance of the plan from the best one.", "plan", "gap",
      1},
     {"vmm_agent_plan_age_seconds", "Age of the plan.", "plan", "age_s", 1},
+    {"vmm_agent_dr_frequency_hertz", "Frequency of the grid.", "dr", "frequency/hz", 1},
+    {"vmm_agent_dr_frequency_answer_watts", "What the droop asks for.", "dr", "frequency/answer_kw",
+     KW},
     {"vmm_agent_plan_solve_seconds", "Time the planner took.", "plan", "solve_real_s", 1},
 };
 
-/* A number or boolean at "key" or "key/below". */
-static bool number_at(const json_t *object, const char *path, double *value)
+/* The member at "key" or "key/below", or NULL. */
+static const json_t *member_at(const json_t *object, const char *path)
 {
     const char *slash = strchr(path, '/');
-    const json_t *at;
 
-    if (slash != NULL) {
-        at = json_object_get(json_object_getn(object, path, (size_t)(slash - path)), slash + 1);
-    } else {
-        at = json_object_get(object, path);
+    if (slash == NULL) {
+        return json_object_get(object, path);
     }
+    return json_object_get(json_object_getn(object, path, (size_t)(slash - path)), slash + 1);
+}
+
+/* A number, or a boolean as 0 or 1. */
+static bool number_at(const json_t *object, const char *path, double *value)
+{
+    const json_t *at = member_at(object, path);
+
     if (json_is_boolean(at)) {
         *value = json_is_true(at) ? 1 : 0;
         return true;
@@ -142,7 +156,7 @@ static void write_labels(FILE *out, const struct list_gauge *gauge, const json_t
 
 static void write_list_gauge(FILE *out, const struct list_gauge *gauge, const json_t *state)
 {
-    const json_t *list = json_object_get(state, gauge->list);
+    const json_t *list = member_at(state, gauge->list);
     bool begun = false;
     size_t index;
     json_t *member;

@@ -124,6 +124,31 @@ def plan():
             "solve_real_s": 1.42, "age_s": 612, "note": "", "kept": None, "groups": groups, "moves": moves}
 
 
+def demand_response():
+    """Section dr: two events, one answered from the frequency, one by the grid operator."""
+    answers = [
+        {"event": "freq-1", "origin": "frequency", "kind": "relative", "interval": 0, "sites": ["fukuoka"], "from": time_text(640), "to": time_text(655), "open": False, "value": -0.4,
+         "within_s": 10.0, "target_kw": -0.4, "planned_kw": -0.42, "reached_kw": -0.41, "missing_kw": 0.0, "cost_yen": 0.7, "best_possible": True, "corrections": 0,
+         "decided_real_s": 0.1, "commanded_real_s": 0.3, "changed_real_s": 1.42, "measures": {"battery": 1}},
+        {"event": "evt-7", "origin": "vtn", "kind": "relative", "interval": 0, "sites": ["tokyo", "fukuoka"], "from": time_text(690), "to": time_text(750), "open": True, "value": -1.5,
+         "within_s": 10.0, "target_kw": -1.5, "planned_kw": -1.55, "reached_kw": -1.31, "missing_kw": 0.19, "cost_yen": 12.9, "best_possible": True, "corrections": 1,
+         "decided_real_s": 0.2, "commanded_real_s": 0.9, "changed_real_s": 3.8, "measures": {"release": 1, "pause": 2, "migrate": 1}},
+    ]
+    events = [{"id": answer["event"], "program": "prog-1" if answer["origin"] == "vtn" else "", "name": name, "origin": answer["origin"], "start": answer["from"], "end": answer["to"],
+               "cancelled": False, "opted_out": False, "shifted_s": 0.0, "targets": [], "intervals": [], "note": note}
+              for answer, name, note in zip(answers, ("frequency below 49.90 Hz", "下げDR 11:30"), ("", "report PULSE_COUNT is not made here"))]
+    return {"sites": [{"site": "tokyo", "answering": True, "power_kw": 0.6, "sigma_kw": 0.03, "reference_kw": 1.31, "battery": None, "battery_kw": 0.0},
+                      {"site": "fukuoka", "answering": True, "power_kw": 3.9, "sigma_kw": 0.08, "reference_kw": 4.5, "battery": 0.62, "battery_kw": -1.5}],
+            "events": events, "answers": answers,
+            "delivered": [{"event": "freq-1", "site": "fukuoka", "interval": 0, "from": time_text(640), "to": time_text(655), "drawn_kw": 3.5, "baseline_kw": 3.91, "change_kw": -0.41, "sigma_kw": 0.07,
+                           "energy_kwh": -0.1, "method": "before", "covered": 1.0}],
+            "guests": [{"vm": "render-1", "measure": "none", "armed": True, "copy_at": "tokyo"}, {"vm": "db-1", "measure": "paused", "armed": False, "copy_at": None},
+                       {"vm": "batch-2", "measure": "releasing", "armed": True, "copy_at": "fukuoka"}],
+            "frequency": {"hz": 49.973, "nominal_hz": 50.0, "stale": False, "answer_kw": 0.0},
+            "openadr": {"url": "http://127.0.0.1:8080/openadr3/3.1.0", "state": "listed 14 s ago", "token": True, "enrolled": True, "subscribed": False, "programs": 1, "failures": 0,
+                        "clock_off_s": 0.012, "events_read": 2, "reports_sent": 3, "reports_waiting": 0, "reports_dropped": 0, "listed_real_s": 14.0}}
+
+
 def document(options):
     vms = [] if options.empty else [machine(number, options.hostile) for number in range(options.vms)]
     hosts = [{"name": name, "site": place, "up": name != "fuk-h2", "drained": name == "tok-h2", "cpu": 8, "cpu_used": 3.1 + index, "ram_mib": 32768, "ram_used_mib": 9216 + 2048 * index,
@@ -143,11 +168,8 @@ def document(options):
                             "check": "look at both hosts, then: vmm-agent resolve web-2 source|destination|absent", "since": time_text(11 * 60 + 12)},
                            {"key": "host/fuk-h2/down", "severity": "warning", "vm": None, "text": "fuk-h2: no answer for 12 s", "check": "is the host up? its machines are not touched",
                             "since": time_text(11 * 60 + 40)}]
-        state["dr"] = json.loads(DR)
+        state["dr"] = demand_response()
     return state
-
-
-DR = "{}"
 
 
 def main():

@@ -340,6 +340,13 @@ static int read_host(struct reader *reader, const struct agent_yaml *node)
     status = status < 0
                  ? status
                  : read_words(reader, node, "prefix", &host->prefix, &host->prefix_count);
+    for (size_t at = 0; at < inventory->host_count && status == 0; at++) {
+        if (strcmp(inventory->hosts[at].directory, host->directory) == 0) {
+            status = agent_yaml_fail(agent_yaml_child(node, "directory"), error,
+                                     "directory: %s belongs to host %s already", host->directory,
+                                     inventory->hosts[at].name);
+        }
+    }
     if (status == 0 && host->busy_w < host->idle_w) {
         status = agent_yaml_fail(node, error, "busy_w %g is below idle_w %g", host->busy_w,
                                  host->idle_w);

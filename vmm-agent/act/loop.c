@@ -326,6 +326,16 @@ int agent_loop_work(struct agent_loop *loop, void (*work)(void *opaque), void (*
     return 0;
 }
 
+void agent_loop_drain(struct agent_loop *loop)
+{
+    pthread_mutex_lock(&loop->posted_lock);
+    while (loop->workers > 0) {
+        pthread_cond_wait(&loop->workers_gone, &loop->posted_lock);
+    }
+    pthread_mutex_unlock(&loop->posted_lock);
+    on_posted(loop, EPOLLIN);
+}
+
 static void on_signal(void *opaque, uint32_t events)
 {
     struct agent_loop *loop = opaque;

@@ -91,6 +91,9 @@ int agent_loop_post(struct agent_loop *loop, void (*fn)(void *opaque), void *opa
 int agent_loop_work(struct agent_loop *loop, void (*work)(void *opaque), void (*done)(void *opaque),
                     void *opaque);
 
+/** agent_loop_drain() - let work under way end and bring its answers; nothing new should come */
+void agent_loop_drain(struct agent_loop *loop);
+
 /** agent_loop_stop_on_signals() - SIGINT and SIGTERM end agent_loop_run(); SIGPIPE is ignored
  * Call it before any thread is started. Return: 0 or -errno. */
 int agent_loop_stop_on_signals(struct agent_loop *loop, struct agent_error *error);

@@ -103,9 +103,9 @@ static void gone(struct agent_qemu *qemu, const char *why)
 /* A local machine has gone when neither the process that listened nor any with its mark lives. */
 bool agent_qemu_prove_gone(struct agent_qemu *qemu)
 {
-    const char *name = qemu->inventory->vms[qemu->vm].name;
+    const struct agent_mark mark = {qemu->inventory->vms[qemu->vm].name, qemu->epoch,
+                                    qemu->inventory->hosts[qemu->host].directory};
     pid_t pids[AGENT_FOUND_MAX];
-    long long epochs[AGENT_FOUND_MAX];
 
     if (qemu->state == AGENT_QEMU_GONE) {
         return true;
@@ -116,9 +116,9 @@ bool agent_qemu_prove_gone(struct agent_qemu *qemu)
     if (qemu->pid > 0 && qemu->world->alive(qemu->world->opaque, qemu->pid)) {
         return false;
     }
-    int found = qemu->world->find(qemu->world->opaque, name, pids, epochs);
+    int found = qemu->world->find(qemu->world->opaque, &mark, pids);
     for (int at = 0; at < found; at++) {
-        if (epochs[at] == qemu->epoch && qemu->world->alive(qemu->world->opaque, pids[at])) {
+        if (qemu->world->alive(qemu->world->opaque, pids[at])) {
             qemu->pid = pids[at];
             return false;
         }

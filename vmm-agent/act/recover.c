@@ -75,31 +75,18 @@ static void look_into(struct agent_act *act, int host)
     closedir(directory);
 }
 
-/* Where an epoch was started, as the journal has it. */
-static int host_of_epoch(const struct agent_act *act, int vm, long long epoch)
-{
-    const char *name = act->inventory->vms[vm].name;
-
-    for (int at = 0; at < act->row_count; at++) {
-        const struct agent_journal_move *row = &act->rows[at];
-        if (strcmp(row->vm, name) == 0 && row->dest_epoch == epoch) {
-            return agent_inventory_host_of(act->inventory, row->to_host);
-        }
-    }
-    int noted = agent_inventory_host_of(act->inventory, act->machines[vm].noted.host);
-    return noted >= 0 ? noted : act->inventory->vms[vm].host;
-}
-
-static void found_process(void *owner, const char *vm, long long epoch, pid_t pid)
+static void found_process(void *owner, const struct agent_mark *mark, pid_t pid)
 {
     struct agent_act *act = owner;
-    int at = agent_inventory_vm_of(act->inventory, vm);
+    int vm = agent_inventory_vm_of(act->inventory, mark->vm);
 
-    if (at >= 0) {
-        add_found(act, at, host_of_epoch(act, at, epoch), epoch);
-        struct agent_qemu *qemu = act_machine_find(&act->machines[at], epoch);
-        if (qemu != NULL && qemu->pid == 0) {
-            qemu->pid = pid;
+    for (int host = 0; vm >= 0 && host < (int)act->inventory->host_count; host++) {
+        if (strcmp(act->inventory->hosts[host].directory, mark->directory) == 0) {
+            add_found(act, vm, host, mark->epoch);
+            struct agent_qemu *qemu = act_machine_find(&act->machines[vm], mark->epoch);
+            if (qemu != NULL && qemu->pid == 0) {
+                qemu->pid = pid;
+            }
         }
     }
 }
@@ -193,7 +180,7 @@ static int boot_at(struct machine *machine, int host, struct agent_error *error)
         return status;
     }
     snprintf(log, sizeof(log), "%.400s/%s.%lld.log", place->directory, vm->name, epoch);
-    struct agent_spawn spawn = {&words, vm->name, epoch, log};
+    struct agent_spawn spawn = {&words, {vm->name, epoch, place->directory}, log};
     int pid = act->world->start(act->world->opaque, act->loop, &spawn, NULL, NULL, error);
     agent_words_done(&words);
     if (pid < 0) {

@@ -304,7 +304,7 @@ static void on_garp(struct move *move, const struct agent_qmp_result *result)
     struct announced *announced = status == 0 ? malloc(sizeof(*announced)) : NULL;
     if (announced != NULL) {
         *announced = (struct announced){act, move->id, move->serial};
-        struct agent_spawn spawn = {&words, act->inventory->vms[move->vm].name, 0, "/dev/null"};
+        struct agent_spawn spawn = {&words, {.epoch = 0}, "/dev/null"};
         status = act->world->start(act->world->opaque, act->loop, &spawn, on_announced, announced,
                                    &error);
         if (status < 0) {

@@ -137,7 +137,10 @@ static void start_dest(struct move *move)
     if (pid == 0) {
         snprintf(log, sizeof(log), "%.400s/%s.%lld.log", inventory->hosts[move->to].directory,
                  inventory->vms[move->vm].name, move->dest_epoch);
-        struct agent_spawn spawn = {&words, inventory->vms[move->vm].name, move->dest_epoch, log};
+        struct agent_spawn spawn = {&words,
+                                    {inventory->vms[move->vm].name, move->dest_epoch,
+                                     inventory->hosts[move->to].directory},
+                                    log};
         pid = act->world->start(act->world->opaque, act->loop, &spawn, NULL, NULL, &error);
         agent_words_done(&words);
     }
@@ -197,7 +200,7 @@ static int prepare(struct move *move)
         snprintf(log, sizeof(log), "%.400s/%s.%lld.prepare.log",
                  inventory->hosts[move->to].directory, inventory->vms[move->vm].name,
                  move->dest_epoch);
-        struct agent_spawn spawn = {&words, inventory->vms[move->vm].name, 0, log};
+        struct agent_spawn spawn = {&words, {.epoch = 0}, log};
         status = act->world->start(act->world->opaque, act->loop, &spawn, on_prepared, prepared,
                                    &error);
     }
@@ -339,7 +342,7 @@ static void fence_remote(struct move *move)
 
     if (status == 0 && prepared != NULL) {
         *prepared = (struct prepared){act, move->id, move->serial};
-        struct agent_spawn spawn = {&words, act->inventory->vms[move->vm].name, 0, "/dev/null"};
+        struct agent_spawn spawn = {&words, {.epoch = 0}, "/dev/null"};
         status = act->world->start(act->world->opaque, act->loop, &spawn, on_fenced, prepared,
                                    &error);
         agent_words_done(&words);

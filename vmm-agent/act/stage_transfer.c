@@ -473,6 +473,8 @@ static void arrived(struct move *move, struct agent_qemu *owner)
     snprintf(machine->noted.host, sizeof(machine->noted.host), "%s",
              move->act->inventory->hosts[owner->host].name);
     act_machine_note(machine);
+    act_machine_say(machine, "arrived at host %s: %s",
+                    move->act->inventory->hosts[owner->host].name, move->reason);
     act_machine_become(machine, strcmp(owner->status, "running") == 0 ? AGENT_VM_RUNNING
                                                                       : AGENT_VM_PAUSED, owner);
     move->figures.progress = 1;

@@ -70,8 +70,14 @@ static void on_exit_of(void *opaque, uint32_t events)
     free(child);
 }
 
-/* The agent's environment with the marks; NULL-ended; only the two last are owned. */
-static char **make_environment(const struct agent_spawn *spawn, char *vm, char *epoch)
+struct marks {
+    char vm[32 + AGENT_INVENTORY_NAME_MAX];
+    char epoch[48];
+    char directory[32 + AGENT_SOCKET_PATH_MAX];
+};
+
+/* The agent's environment with the marks; NULL-ended; the array and @marks are the caller's. */
+static char **make_environment(const struct agent_mark *mark, struct marks *marks)
 {
     size_t count = 0;
     size_t used = 0;
@@ -79,17 +85,20 @@ static char **make_environment(const struct agent_spawn *spawn, char *vm, char *
     while (environ[count] != NULL) {
         count++;
     }
-    char **out = calloc(count + 3, sizeof(*out));
+    char **out = calloc(count + 4, sizeof(*out));
     for (size_t at = 0; out != NULL && at < count; at++) {
         if (strncmp(environ[at], "VMM_AGENT_", 10) != 0) {
             out[used++] = environ[at];
         }
     }
-    if (out != NULL && spawn->epoch > 0) {
-        sprintf(vm, "VMM_AGENT_VM=%s", spawn->vm); /* names are at most 47 bytes */
-        sprintf(epoch, "VMM_AGENT_EPOCH=%lld", spawn->epoch);
-        out[used++] = vm;
-        out[used++] = epoch;
+    if (out != NULL && mark->epoch > 0) {
+        snprintf(marks->vm, sizeof(marks->vm), "VMM_AGENT_VM=%s", mark->vm);
+        snprintf(marks->epoch, sizeof(marks->epoch), "VMM_AGENT_EPOCH=%lld", mark->epoch);
+        snprintf(marks->directory, sizeof(marks->directory), "VMM_AGENT_DIRECTORY=%s",
+                 mark->directory);
+        out[used++] = marks->vm;
+        out[used++] = marks->epoch;
+        out[used++] = marks->directory;
     }
     return out;
 }
@@ -137,10 +146,9 @@ static int watch_child(struct agent_loop *loop, struct child *child)
 static int start(void *opaque, struct agent_loop *loop, const struct agent_spawn *spawn,
                  void (*ended)(void *owner, int status), void *owner, struct agent_error *error)
 {
-    char vm[32 + AGENT_INVENTORY_NAME_MAX];
-    char epoch[48];
+    struct marks marks;
     struct child *child = calloc(1, sizeof(*child));
-    char **environment = make_environment(spawn, vm, epoch);
+    char **environment = make_environment(&spawn->mark, &marks);
     int status = child == NULL || environment == NULL ? -ENOMEM : 0;
 
     (void)opaque;
@@ -162,7 +170,7 @@ static int start(void *opaque, struct agent_loop *loop, const struct agent_spawn
 }
 
 /* Value of NAME= in a block of NUL-ended words, or NULL. */
-static const char *mark(const char *block, size_t size, const char *name)
+static const char *value_in(const char *block, size_t size, const char *name)
 {
     size_t length = strlen(name);
 
@@ -174,32 +182,30 @@ static const char *mark(const char *block, size_t size, const char *name)
     return NULL;
 }
 
-/* Reads the marks of @pid. Return: the epoch (1..), or 0 when it has none. Zombies have none. */
-static long long marked(const char *pid, char *vm)
+/* Reads the marks of @pid into @mark, whose texts are in *@block (caller: free). Return: has it any?
+ * Zombies have none. */
+static bool marked(const char *pid, struct agent_mark *mark, char **block)
 {
     char path[64];
-    char *block = NULL;
     size_t size = 0;
-    long long epoch = 0;
 
     snprintf(path, sizeof(path), "/proc/%.20s/environ", pid);
-    if (agent_file_read(path, ENVIRON_MAX, &block, &size, NULL) < 0) {
-        return 0;
+    if (agent_file_read(path, ENVIRON_MAX, block, &size, NULL) < 0) {
+        *block = NULL;
+        return false;
     }
-    const char *name = mark(block, size, "VMM_AGENT_VM=");
-    const char *value = mark(block, size, "VMM_AGENT_EPOCH=");
-    if (name != NULL && value != NULL && strlen(name) < AGENT_INVENTORY_NAME_MAX) {
-        strcpy(vm, name);
-        epoch = strtoll(value, NULL, 10);
-    }
-    free(block);
-    return epoch;
+    const char *epoch = value_in(*block, size, "VMM_AGENT_EPOCH=");
+    mark->vm = value_in(*block, size, "VMM_AGENT_VM=");
+    mark->directory = value_in(*block, size, "VMM_AGENT_DIRECTORY=");
+    mark->epoch = epoch != NULL ? strtoll(epoch, NULL, 10) : 0;
+    return mark->vm != NULL && mark->directory != NULL && mark->epoch > 0;
 }
 
-static int scan(void *opaque, void (*fn)(void *owner, const char *vm, long long epoch, pid_t pid),
+static int scan(void *opaque, void (*fn)(void *owner, const struct agent_mark *mark, pid_t pid),
                 void *owner)
 {
-    char vm[AGENT_INVENTORY_NAME_MAX];
+    struct agent_mark mark;
+    char *block = NULL;
     DIR *proc = opendir("/proc");
 
     (void)opaque;
@@ -207,9 +213,12 @@ static int scan(void *opaque, void (*fn)(void *owner, const char *vm, long long 
         return -errno;
     }
     for (struct dirent *entry = readdir(proc); entry != NULL; entry = readdir(proc)) {
-        long long epoch = isdigit((unsigned char)entry->d_name[0]) ? marked(entry->d_name, vm) : 0;
-        if (epoch > 0) {
-            fn(owner, vm, epoch, (pid_t)strtol(entry->d_name, NULL, 10));
+        if (isdigit((unsigned char)entry->d_name[0])) {
+            if (marked(entry->d_name, &mark, &block)) {
+                fn(owner, &mark, (pid_t)strtol(entry->d_name, NULL, 10));
+            }
+            free(block);
+            block = NULL;
         }
     }
     closedir(proc);
@@ -217,25 +226,25 @@ static int scan(void *opaque, void (*fn)(void *owner, const char *vm, long long 
 }
 
 struct finding {
-    const char *vm;
+    const struct agent_mark *wanted;
     pid_t *pids;
-    long long *epochs;
     int found;
 };
 
-static void found_one(void *owner, const char *vm, long long epoch, pid_t pid)
+static void found_one(void *owner, const struct agent_mark *mark, pid_t pid)
 {
     struct finding *finding = owner;
+    const struct agent_mark *wanted = finding->wanted;
 
-    if (strcmp(vm, finding->vm) == 0 && finding->found < AGENT_FOUND_MAX) {
-        finding->pids[finding->found] = pid;
-        finding->epochs[finding->found++] = epoch;
+    if (mark->epoch == wanted->epoch && strcmp(mark->vm, wanted->vm) == 0 &&
+        strcmp(mark->directory, wanted->directory) == 0 && finding->found < AGENT_FOUND_MAX) {
+        finding->pids[finding->found++] = pid;
     }
 }
 
-static int find(void *opaque, const char *vm, pid_t *pids, long long *epochs)
+static int find(void *opaque, const struct agent_mark *mark, pid_t *pids)
 {
-    struct finding finding = {vm, pids, epochs, 0};
+    struct finding finding = {mark, pids, 0};
     int status = scan(opaque, found_one, &finding);
 
     return status < 0 ? status : finding.found;

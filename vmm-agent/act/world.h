@@ -12,20 +12,26 @@
 
 #define AGENT_FOUND_MAX 8
 
-/** struct agent_spawn - what to start; @vm and @epoch mark the process (VMM_AGENT_VM and
- * VMM_AGENT_EPOCH in its environment), so that it is found again whatever happens to its socket */
-struct agent_spawn {
-    const struct agent_words *words;
+/** struct agent_mark - which start of which machine a process is: VMM_AGENT_VM, VMM_AGENT_EPOCH and
+ * VMM_AGENT_DIRECTORY in its environment, so that it is found again whatever happens to its socket
+ * @directory: of its host: another agent's machine may have the same name, not the same directory */
+struct agent_mark {
     const char *vm;
     long long epoch; /* 0 = a helper, not a machine */
+    const char *directory;
+};
+
+struct agent_spawn {
+    const struct agent_words *words;
+    struct agent_mark mark;
     const char *log; /* file for its output */
 };
 
 /** struct agent_world - all but @start may be called any time
  * @start:  run it in a session of its own. @ended (may be NULL) gets its exit status, or -signal,
  *          once. Return: its process id, or -errno.
- * @find:   processes marked with @vm, any epoch. Return: their number (at most AGENT_FOUND_MAX are
- *          stored), or -errno when it cannot be known.
+ * @find:   processes with this mark. Return: their number (at most AGENT_FOUND_MAX are stored), or
+ *          -errno when it cannot be known.
  * @scan:   calls @fn for every marked process. Return: 0 or -errno.
  * @kill:   SIGKILL to a process known by @find or a socket's peer. Return: 0, -ESRCH, -errno.
  * @alive:  false = proved gone
@@ -35,8 +41,8 @@ struct agent_world {
     void *opaque;
     int (*start)(void *opaque, struct agent_loop *loop, const struct agent_spawn *spawn,
                  void (*ended)(void *owner, int status), void *owner, struct agent_error *error);
-    int (*find)(void *opaque, const char *vm, pid_t *pids, long long *epochs);
-    int (*scan)(void *opaque, void (*fn)(void *owner, const char *vm, long long epoch, pid_t pid),
+    int (*find)(void *opaque, const struct agent_mark *mark, pid_t *pids);
+    int (*scan)(void *opaque, void (*fn)(void *owner, const struct agent_mark *mark, pid_t pid),
                 void *owner);
     int (*kill)(void *opaque, pid_t pid);
     bool (*alive)(void *opaque, pid_t pid);

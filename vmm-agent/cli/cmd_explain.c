@@ -3,12 +3,16 @@
  * Owner: none.   Thread: main.   Time: none.   Units: yen at the plan's shadow prices. */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "cli/act.h"
 #include "cli/commands.h"
+#include "cli/control.h"
 #include "cli/plan.h"
 
 static const struct agent_option options[] = {
     {"group", "ID", NULL, "only this group of VMs"},
+    CONTROL_OPTION,
     {NULL, NULL, NULL, NULL},
 };
 
@@ -101,8 +105,21 @@ static int tell(struct agent_context *context, const struct agent_plan *plan)
     return AGENT_EXIT_OK;
 }
 
+/* A file is a planning question; anything else is the name of a machine of the running agent. */
+static bool names_a_file(const struct agent_context *context)
+{
+    const char *word = context->operands[0];
+    size_t length = strlen(word);
+
+    return context->operand_count > 1 || strcmp(word, "-") == 0 || strchr(word, '/') != NULL ||
+           (length > 5 && strcmp(word + length - 5, ".json") == 0) || access(word, F_OK) == 0;
+}
+
 static int run(struct agent_context *context)
 {
+    if (!names_a_file(context)) {
+        return act_explain_vm(context, &agent_cmd_explain, context->operands[0]);
+    }
     struct agent_plan_instance *instance = NULL;
     struct agent_plan_options usual = {0};
     struct agent_plan *plan = NULL;
@@ -125,14 +142,16 @@ static int run(struct agent_context *context)
 
 const struct agent_command agent_cmd_explain = {
     .name = "explain",
-    .summary = "say why a plan is as it is",
-    .operands = "INSTANCE.json [PLAN.json]",
+    .summary = "say why a plan is as it is, or why a machine is where it is",
+    .operands = "INSTANCE.json [PLAN.json] | VM",
     .operands_min = 1,
     .operands_max = 2,
     .detail = "Lists the signals that were unknown and what they kept in place, the resources that "
               "are full with what one more unit would be worth, and for each group what its way "
               "costs at these prices against staying and against the cheapest way. Without "
-              "PLAN.json the instance is planned first.",
+              "PLAN.json the instance is planned first.\n"
+              "VM is asked of the running agent: where it is, what the plan wants, who says so, and "
+              "its story from the journal.",
     .options = options,
     .run = run,
 };

@@ -6,6 +6,17 @@
 
 #include "cli/command.h"
 
+extern const struct agent_command agent_cmd_run;
+extern const struct agent_command agent_cmd_status;
+extern const struct agent_command agent_cmd_migrate;
+extern const struct agent_command agent_cmd_cancel;
+extern const struct agent_command agent_cmd_drain;
+extern const struct agent_command agent_cmd_undrain;
+extern const struct agent_command agent_cmd_pause;
+extern const struct agent_command agent_cmd_resume;
+extern const struct agent_command agent_cmd_boot;
+extern const struct agent_command agent_cmd_resolve;
+extern const struct agent_command agent_cmd_replan;
 extern const struct agent_command agent_cmd_signals;
 extern const struct agent_command agent_cmd_store;
 extern const struct agent_command agent_cmd_forecast;

@@ -14,8 +14,9 @@
 #define DEFAULT_POLL_S 300.0
 #define RETENTION_DAYS 36500.0
 
-static const char *const top_keys[] = {"store",    "sources", "sites",    "groups",
-                                       "forecast", "plan",    "simulate", NULL};
+static const char *const top_keys[] = {"store", "sources",  "sites", "hosts",    "links",
+                                       "groups", "vms",     "act",   "dr",       "api",
+                                       "plan",  "forecast", "simulate", NULL};
 
 static int read_days(const struct agent_yaml *map, const char *key, int *days,
                      struct agent_error *error)

@@ -13,7 +13,8 @@
 
 /** struct agent_config - texts are borrowed from @root
  * Sections that belong to other folders are read by them from @root with the agent_yaml_ getters;
- * the section names sites, groups, forecast, plan and simulate are reserved for them. */
+ * the section names sites, hosts, links, groups, vms, act, dr, api, plan, forecast and simulate are
+ * reserved for them. */
 struct agent_config {
     struct agent_yaml *root; /* NULL when there is no file */
     const char *store_path;

@@ -113,7 +113,7 @@ cmd_clean() {
   rmdir "$APN_OUT" 2>/dev/null || true
   if [ "${1:-}" = --all ]; then
     # by name: a wrong APN_CACHE must not cost anyone a directory
-    for name in qemu qemu-source qemu-distribution meson-root guest-kernel guest-initrd log; do
+    for name in qemu qemu-source qemu-distribution meson-root guest-kernel guest-initrd testbed-kernel log; do
       rm -rf "${APN_CACHE:?}/$name"
     done
     rm -rf "$APN_CACHE"/tmp-*.?????? "$APN_CACHE"/*.lock

@@ -8,6 +8,11 @@
 
 #include "wire/codec.h"
 
+bool apn_session_pins_memory(const struct apn_session *s)
+{
+    return (s->backend->caps & APN_CAP_ONE_SIDED) && !s->config.postcopy;
+}
+
 int apn_session_add_region(struct apn_session *s, const struct apn_region *region, struct apn_error *err)
 {
     struct apn_region *r;
@@ -31,6 +36,9 @@ int apn_session_add_region(struct apn_session *s, const struct apn_region *regio
     }
     r = &s->regions[s->region_count];
     *r = *region;
+    if (s->config.postcopy) { /* userfaultfd must see every access: an adapter's would pass it by */
+        r->flags = (r->flags & ~APN_REGION_FIXED) | APN_REGION_PLACED;
+    }
     s->first_granule[s->region_count + 1] =
         s->first_granule[s->region_count] + (region->length + APN_GRANULE_SIZE - 1) / APN_GRANULE_SIZE;
     return (int)s->region_count++;

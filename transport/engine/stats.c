@@ -54,4 +54,9 @@ void apn_session_stats(struct apn_session *s, struct apn_stats *out)
     snprintf(out->send_mode, sizeof(out->send_mode), "%s", counters.send_mode);
     out->zerocopy_bytes = counters.zerocopy_bytes;
     out->copied_bytes = counters.copied_bytes;
+    out->requests = counters.requests;
+    out->requests_in_flight_max = counters.requests_in_flight_max;
+    out->registered_bytes = counters.registered_bytes;
+    out->registrations = counters.registrations;
+    out->registrations_late = counters.registrations_late;
 }

@@ -136,7 +136,7 @@ static void register_region(struct apn_rdma_memory *m, const struct apn_region *
                      .access = m->writable ? IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE : 0};
     uint64_t missing = 0;
 
-    if (!r->host) {
+    if (!r->host || (r->flags & APN_REGION_PLACED)) {
         return;
     }
     if (!pinned && !m->device->odp) {

@@ -16,6 +16,7 @@
 enum apn_region_flags {
     APN_REGION_PREFAULT = 1u << 0, /* destination: may be populated ahead of arrival */
     APN_REGION_FIXED    = 1u << 1, /* memory stays pinned to its pages: buffers may be registered */
+    APN_REGION_PLACED   = 1u << 2, /* never registered: pages are placed one by one (postcopy) */
 };
 
 /**

@@ -36,6 +36,11 @@ struct apn_stats {
     uint64_t resent_bytes;     /* guest bytes posted again because a lane was lost */
     uint64_t zerocopy_bytes;   /* payload sent without a copy, as the kernel reported it */
     uint64_t copied_bytes;     /* payload asked to go zero-copy that the kernel copied after all */
+    uint64_t requests;               /* rdma: work requests so far */
+    uint64_t requests_in_flight_max; /* rdma: most of them at once */
+    uint64_t registered_bytes;       /* rdma: guest memory known to the adapter */
+    uint64_t registrations;
+    uint64_t registrations_late;     /* after the first page had moved: none is expected */
     uint64_t stream_bytes;     /* bytes of the main stream posted */
     uint64_t prefault_granules;/* destination: populated ahead of arrival */
     uint64_t postcopy_requests;/* pages that the guest waited for: asked for (destination), or heard of (source) */

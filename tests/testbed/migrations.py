@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""migrations.py - real guests between real QEMUs over soft-RoCE; runs inside the test bed
+
+usage: migrations.py [--full] SNAPSHOTS RTT_MS      prints `ok NAME`, `not ok NAME: why`, a case a line
+"""
+import argparse
+import os
+import random
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import beds  # noqa: E402
+from fixture import check  # noqa: E402
+from harness.process import HarnessError, stop_all  # noqa: E402
+from harness.process import wait_until  # noqa: E402
+
+LANES = 2
+WRITE_MIB = 8  # a second, by the guest
+
+
+def report(name, function, *arguments):
+    """One result line. Returns whether it is good."""
+    begin = time.monotonic()
+    try:
+        words = function(*arguments)
+        print("ok %s: %s (%.1f s)" % (name, words, time.monotonic() - begin), flush=True)
+        return True
+    except (HarnessError, beds.fixture.Failed) as error:
+        text = " | ".join(line.strip() for line in str(error).splitlines() if line.strip())
+        print("not ok %s: %s (%.1f s)" % (name, text[:1500], time.monotonic() - begin), flush=True)
+        return False
+
+
+def hop(site, source, parameters, fault=""):
+    """One migration to a paused destination, compared, then continued there. Returns (new source, query-migrate's apn)."""
+    dest = site.dest(source)
+    info = site.move(source, dest, {**parameters, "x-apn-filters": fault}, {**parameters, "x-apn-filters": ""}, seconds=120.0)
+    site.same_memory(source, dest)
+    dest.qmp.execute("cont")
+    wait_until(lambda: dest.status() == "running", 20, "destination to run")
+    source.stop()
+    return dest, info["apn"]
+
+
+def under_load(lab, runs):
+    """@runs migrations of a writing guest, there and back; in every second one a queue pair is killed under way."""
+    seed = random.randrange(1 << 30)
+    rng = random.Random(seed)
+    lost = resent = late = copied = 0
+    most = written = 0
+    with lab.site(rtt_ms=lab.rtt_ms) as site:
+        vm = site.source(lab.guest(rate=WRITE_MIB))
+        for run in range(runs):
+            fault = "fault=lane:%d:cut@after=%dKB" % (rng.randrange(LANES), rng.randrange(500, 16000)) if run % 2 else ""
+            try:
+                vm, apn = hop(site, vm, {"apn-backend": "rdma", "apn-lanes": LANES}, fault)
+                check(not fault or apn["lanes-lost"] > 0, "the fault did not strike: lanes-lost is 0")
+                check(apn["backend"] == "rdma" and apn["registered"] > 0, "nothing was registered: %s", apn)
+                check(apn["registrations-late"] == 0, "%d registrations on the path", apn["registrations-late"])
+            except (HarnessError, beds.fixture.Failed) as error:
+                raise type(error)("run %d (seed %d, %s): %s" % (run, seed, fault or "no fault", error)) from error
+            lost += apn["lanes-lost"]
+            resent += apn["resent"]
+            late += apn["registrations-late"]
+            written += apn["zero-copy"]
+            copied += apn["copied"]
+            most = max(most, apn["requests-in-flight-max"])
+        site.self_check(vm)
+    return ("%d migrations under write load, memory equal each time; %d lanes lost, %d KiB sent again; %d MiB written one-sided, "
+            "%d MiB copied; up to %d requests in flight, %d late registrations"
+            % (runs, lost, resent >> 10, written >> 20, copied >> 20, most, late))
+
+
+def automatic(lab):
+    """auto takes rdma when both ends have it, and TCP when the destination listens for that only."""
+    with lab.site(rtt_ms=lab.rtt_ms) as site:
+        vm = site.source(lab.guest(rate=WRITE_MIB))
+        vm, both = hop(site, vm, {"apn-backend": "auto"})
+        dest = site.dest(vm)
+        info = site.move(vm, dest, {"apn-backend": "auto"}, {"apn-backend": "uring"}, seconds=120.0)["apn"]
+        site.same_memory(vm, dest)
+    check(both["registered"] > 0 and both["zero-copy"] > 0, "both ends have RDMA, and it was not used: %s", both)
+    check(info["requests"] == 0, "the destination has no RDMA, yet %d requests were posted", info["requests"])
+    return "rdma between two that have it, TCP to one that has not"
+
+
+def refused(lab):
+    """rdma against a destination without it: a sentence at both ends, and the guest runs on."""
+    with lab.site(rtt_ms=lab.rtt_ms) as site:
+        vm = site.source(lab.guest(rate=WRITE_MIB))
+        dest = site.dest(vm)
+        site.begin(vm, dest, {"apn-backend": "rdma"}, {"apn-backend": "uring"})
+        status = site.wait(vm, 30)
+        words = site.error_of(vm)
+        check(status == "failed" and "has no RDMA" in words, "ended as %s: %s", status, words)
+        check(vm.status() == "running", "the guest is %s", vm.status())
+    return words
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("snapshots")
+    parser.add_argument("rtt_ms", type=float)
+    args = parser.parse_args()
+    good = True
+    with tempfile.TemporaryDirectory(prefix="bed-", dir="/dev/shm") as directory:
+        lab = beds.BedLab(args.snapshots, directory, args.full)
+        lab.rtt_ms = args.rtt_ms
+        try:
+            good &= report("testbed-migrate-under-load", under_load, lab, 10 if args.full else 2)
+            if args.full:
+                good &= report("testbed-migrate-auto", automatic, lab)
+                good &= report("testbed-migrate-peer-without-rdma", refused, lab)
+        finally:
+            lab.close()
+            stop_all()
+            for entry in os.listdir(directory):
+                if not good and entry.endswith(".log"):
+                    with open(os.path.join(directory, entry), encoding="utf-8", errors="replace") as file:
+                        sys.stderr.write("--- %s\n%s\n" % (entry, file.read()[-3000:]))
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

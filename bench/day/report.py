@@ -75,6 +75,7 @@ def of_day(day, errors, renewable):
             "vm", "from", "to", "state", "origin", "reason", "transport", "started_at", "ended_at", "real_s", "bytes",
             "blackout_ms", "predicted_blackout_ms", "error")} for move in moves), key=lambda move: move["started_at"] or ""),
         "running_at_end": running,
+        "reasons": {name: [{"slot": slot, "reason": reason} for slot, reason in said[1:]] for name, said in day.reasons.items()},
     }
     record["good"] = (not lost and record["selfcheck_errors"] == 0 and len(done) + len(explained) == len(moves) and
                       record["dr"]["ten_second_max_s"] is not None and record["dr"]["ten_second_max_s"] <= 10 and len(done) > 0)
@@ -104,6 +105,13 @@ def tell(record, say):
     say("the day was %s" % ("good" if record["good"] else "NOT GOOD"))
 
 
+def keep(document, place):
+    """A JSON document beside the report."""
+    with open(place, "w", encoding="utf-8") as file:
+        json.dump(document, file, indent=1, ensure_ascii=False)
+        file.write("\n")
+
+
 def write(records, place):
     """One day: its record at the top level; several: the worst of each figure, and every day under `days`."""
     def most(values):
@@ -119,6 +127,4 @@ def write(records, place):
             whole["dr"][key] = most(record["dr"][key] for record in records)
         whole["days"] = records
         whole["good"] = all(record["good"] for record in records)
-    with open(place, "w", encoding="utf-8") as file:
-        json.dump(whole, file, indent=1, ensure_ascii=False)
-        file.write("\n")
+    keep(whole, place)

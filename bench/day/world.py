@@ -10,10 +10,10 @@ import os
 
 from harness.path import ADDRESS
 
-SITES = (  # name, title, area number, path end (None: on paper), renewable peak kW
-    ("fukuoka", "福岡 Fukuoka", "kyushu", "a", 40.0),
-    ("osaka", "大阪 Osaka", "kansai", "b", 6.0),
-    ("sapporo", "札幌 Sapporo", "hokkaido", None, 10.0),
+SITES = (  # name, title, area, path end (None: on paper), renewable peak kW, PUE
+    ("fukuoka", "福岡 Fukuoka", "kyushu", "a", 40.0, 1.35),
+    ("osaka", "大阪 Osaka", "kansai", "b", 6.0, 1.1),
+    ("sapporo", "札幌 Sapporo", "hokkaido", None, 10.0, 1.05),
 )
 AREA_NUMBERS = ("09", "06", "01")
 HOST_OF = {"fukuoka": "f1", "osaka": "o1"}
@@ -83,12 +83,13 @@ class World:
                "  - {name: operators, directory: %s, stale_s: 10800}" % quoted(self.inbox),
                "api: {listen: '127.0.0.1:%d', socket: %s, token_file: %s}" % (self.port, quoted(self.socket),
                                                                            quoted(self.token_file)),
-               "act: {hysteresis_yen: 1, backoff_s: 1, queue_age_s: 10}", "sites:"]
-        for name, title, area, end, renewable in SITES:
-            out.append("  - {name: %s, title: %s, area: %s, pue: 1.2, power_kw: 60, renewable_kw: %g%s}" % (
-                name, quoted(title), area, renewable, "" if end else ", paper: true"))
+               "act: {hysteresis_yen: 1, backoff_s: 1, queue_age_s: 10}",
+               "dr: {sites: {fukuoka: {reserve_kw: 3}, osaka: {reserve_kw: 3}}}", "sites:"]
+        for name, title, area, end, renewable, pue in SITES:
+            out.append("  - {name: %s, title: %s, area: %s, pue: %g, power_kw: 60, renewable_kw: %g%s}" % (
+                name, quoted(title), area, pue, renewable, "" if end else ", paper: true"))
         out.append("hosts:")
-        for name, _, _, end, _ in SITES:
+        for name, _, _, end, _, _ in SITES:
             if end:
                 out.append("  - {name: %s, site: %s, address: %s, directory: %s, cpu: %g, ram_mib: 8192, idle_w: %g, busy_w: %g, "
                            "secret: %s, prefix: %s}" % (HOST_OF[name], name, ADDRESS[end], quoted(self.hosts[HOST_OF[name]]),

@@ -89,10 +89,12 @@ struct agent_dr_event {
     int64_t start_ms;
     int64_t end_ms;
     int64_t period_ms;
+    double within_s; /* how soon it wants to be answered, 0 = as configured */
     uint64_t sites;
     unsigned seen; /* number of the listing that named it last; the schedule's */
     bool cancelled;
     bool opted_out;
+    bool reported; /* its reports are on their way */
     size_t target_count;
     char targets[AGENT_DR_TARGETS_MAX][AGENT_DR_NAME_SIZE];
     size_t report_count;

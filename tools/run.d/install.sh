@@ -39,6 +39,13 @@ stage_files() {
   for page in "$APN_TOP"/docs/*.md; do
     stage_file 644 "$page" "$doc/$(basename "$page")"
   done
+  stage_file 644 "$APN_TOP/docs/openapi.json" "$doc/openapi.json"
+  stage_file 644 "$APN_TOP/tools/package/vmm-agent-guests.conf" "$doc/vmm-agent-guests.conf"
+  stage_file 644 "$APN_TOP/tools/package/vmm-agent.service" usr/lib/systemd/system/vmm-agent.service
+  stage_file 644 "$APN_TOP/tools/package/vmm-agent.sysusers" usr/lib/sysusers.d/vmm-agent.conf
+  for script in postinst prerm postrm; do
+    stage_file 755 "$APN_TOP/tools/package/$script" "DEBIAN/$script"
+  done
   gzip -9n <"$APN_TOP/CHANGELOG.md" >"$stage/$doc/changelog.gz"
 }
 

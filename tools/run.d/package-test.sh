@@ -20,7 +20,8 @@ package_check() {
 package_contents() {
   dpkg-deb --contents "$PACKAGE_FILE" | awk '$1 !~ /^d/ { print substr($6, 2) }' >"$test_dir/package.files"
   for path in /usr/bin/qemu-system-x86_64-apn /usr/bin/vmm-agent /usr/share/man/man1/qemu-system-x86_64-apn.1.gz \
-    "/usr/share/doc/$PACKAGE/admin.md" "/usr/share/doc/$PACKAGE/copyright"; do
+    "/usr/share/doc/$PACKAGE/admin.md" "/usr/share/doc/$PACKAGE/copyright" \
+    /usr/lib/systemd/system/vmm-agent.service /usr/lib/sysusers.d/vmm-agent.conf; do
     grep -qx "$path" "$test_dir/package.files" || { echo "$path is not in the package"; return 1; }
   done
   if dpkg-deb --contents "$PACKAGE_FILE" | awk '$2 != "root/root" { found = 1 } END { exit !found }'; then
@@ -60,10 +61,10 @@ boots() {
   fi
 }
 
-# file_list - every path that a package could leave behind
+# file_list - every path that a package could leave behind; the copies are of passwd and the like, whose user stays
 file_list() {
-  find /usr /etc /opt /var/lib -xdev \( -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/lib/systemd \) -prune \
-    -o -print 2>/dev/null | LC_ALL=C sort
+  find /usr /etc /opt /var/lib -xdev \( -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/lib/systemd -o -path '/etc/*-' \
+    -o -path '/etc/.pwd.lock' \) -prune -o -print 2>/dev/null | LC_ALL=C sort
 }
 
 package_install_remove() {

@@ -18,6 +18,8 @@ from server import Server
 
 PROGRAM = sys.argv[1] if len(sys.argv) > 1 else ""
 AXE = ("axe-core", "4")
+# contrast differs with the theme, order and overlap with the width: each pair is looked at once
+AXE_VIEWS = {(1280, "en", False), (1280, "ja", True), (400, "ja", False), (400, "en", True)}
 VIEWS = [(width, language, dark) for width in (1280, 400) for language in ("en", "ja") for dark in (False, True)]
 SHOWN = "document.querySelector('#chips .chip.good') !== null && !document.getElementById('board').hidden"
 TEXT = "document.body.innerText"
@@ -85,7 +87,7 @@ class Page(unittest.TestCase):
         self.assertEqual(self.cut_texts(), [])
         if pictures():
             self.browser.screenshot(os.path.join(pictures(), "%s%d-%s-%s.png" % ("empty-" if document else "", width, language, "dark" if dark else "light")))
-        if axe:
+        if axe and view in AXE_VIEWS:
             self.browser.evaluate(axe + ";0")
             # table views are part of what is checked
             self.browser.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; }); 0")

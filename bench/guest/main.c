@@ -4,6 +4,7 @@
  * Thread: main works on pages and talks on the console; one thread beats the heartbeat.
  * Time:   CLOCK_MONOTONIC of the guest, which stands still while the guest is paused.
  * Units:  see params.h. README.md has the lines and commands. */
+#include "kv.h"
 #include "workload.h"
 
 #include <errno.h>
@@ -141,6 +142,35 @@ static void say_status(const struct guest_workload *workload, int64_t now)
            (unsigned long long)atomic_load(&beats));
 }
 
+/* what operations took since this was asked before */
+static void say_latency(struct guest_workload *workload)
+{
+    static struct latency kv;
+    uint64_t errors = guest_kv_take(&kv);
+
+    for (int kind = 0; kind < (workload->params.kv ? 2 : 1); kind++) {
+        const struct latency *latency = kind ? &kv : &workload->latency;
+
+        printf("APN-LATENCY kind=%s operations=%llu busy_us=%llu p50_ns=%llu p99_ns=%llu p999_ns=%llu max_ns=%llu "
+               "errors=%llu\n", kind ? "kv" : "page", (unsigned long long)latency->operations,
+               (unsigned long long)latency->busy_ns / 1000, (unsigned long long)latency_at(latency, 500),
+               (unsigned long long)latency_at(latency, 990), (unsigned long long)latency_at(latency, 999),
+               (unsigned long long)latency->max_ns, (unsigned long long)(kind ? errors : workload->errors));
+    }
+    latency_reset(&workload->latency);
+}
+
+static bool set_order(struct guest_workload *workload, const char *name)
+{
+    enum guest_order order;
+
+    if (guest_order_find(name, &order) < 0 || guest_workload_order(workload, order) < 0) {
+        return false;
+    }
+    printf("APN-ORDER order=%s\n", guest_order_name(order));
+    return true;
+}
+
 static void obey(struct guest_workload *workload, char *command)
 {
     char *save = NULL, *verb = strtok_r(command, " \t\r", &save), *word = strtok_r(NULL, " \t\r", &save);
@@ -156,13 +186,20 @@ static void obey(struct guest_workload *workload, char *command)
     } else if (strcmp(verb, "rate") == 0 && word && guest_number(word, 100000, &number) == 0 &&
                guest_workload_rate(workload, number) == 0) {
         printf("APN-RATE mib_s=%llu\n", (unsigned long long)number);
+    } else if (strcmp(verb, "latency") == 0 && !word) {
+        say_latency(workload);
+    } else if (strcmp(verb, "hot") == 0 && word && guest_number(word, workload->params.mib, &number) == 0 &&
+               guest_workload_hot(workload, number) == 0) {
+        printf("APN-HOT mib=%llu\n", (unsigned long long)number);
+    } else if (strcmp(verb, "order") == 0 && word && set_order(workload, word)) {
+        return;
     } else if (strcmp(verb, "spoil") == 0 && word &&
                guest_number(word, workload->pages.count - 1, &number) == 0) {
         workload->pages.pages[number][100] ^= 1; /* so that a test can see that the check checks */
         printf("APN-SPOILT page=%llu\n", (unsigned long long)number);
     } else {
-        printf("APN-ERROR command %s %s: known: check, status, rate 0..100000 (needs apn.hot), "
-               "spoil PAGE\n", verb, word ? word : "");
+        printf("APN-ERROR command %s %s: known: check, status, latency, rate 0..100000 (needs hot memory), "
+               "hot 0..apn.mib, order random|sequential|zipf, spoil PAGE\n", verb, word ? word : "");
     }
 }
 
@@ -240,7 +277,7 @@ static int end(int status)
 
 int main(int argc, char **argv)
 {
-    static struct guest_workload workload = {.report = say_corrupt, .passed = say_passed};
+    static struct guest_workload workload = {.report = say_corrupt, .passed = say_passed, .now_ns = now_ns};
     const char *line = argc > 2 && strcmp(argv[1], "--cmdline") == 0 ? argv[2] : NULL;
     const char *file = argc > 4 && strcmp(argv[3], "--heartbeat") == 0 ? argv[4] : NULL;
     char text[256];
@@ -264,6 +301,11 @@ int main(int argc, char **argv)
     result = start_beating(file);
     if (result < 0) {
         printf("APN-ERROR heartbeat on %s: %s\n", file ? file : "port 0xe9", strerror(-result));
+        return end(1);
+    }
+    result = workload.params.kv ? guest_kv_start(&workload.params, text, sizeof(text)) : 0;
+    if (result < 0) {
+        printf("APN-ERROR apn.kv: %s\n", text);
         return end(1);
     }
     printf("APN-READY pages=%u hot_mib=%llu rate_mib_s=%llu seed=%llu\n", workload.pages.count,

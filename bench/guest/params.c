@@ -20,6 +20,8 @@ static const struct {
     {"apn.hot", offsetof(struct guest_params, hot), 0, MIB_MAX},
     {"apn.rate", offsetof(struct guest_params, rate), 0, RATE_MAX},
     {"apn.verify", offsetof(struct guest_params, verify), 0, RATE_MAX},
+    {"apn.kv", offsetof(struct guest_params, kv), 0, RATE_MAX},
+    {"apn.kv_mib", offsetof(struct guest_params, kv_mib), 1, MIB_MAX},
     {"apn.seed", offsetof(struct guest_params, seed), 0, UINT64_MAX},
 };
 
@@ -43,11 +45,10 @@ static int parse_word(struct guest_params *params, const char *word, char *text,
         return 0; /* the init script's */
     }
     if (key_bytes == 9 && memcmp(word, "apn.order", 9) == 0) {
-        params->sequential = strcmp(value, "sequential") == 0;
-        if (params->sequential || strcmp(value, "random") == 0) {
+        if (guest_order_find(value, &params->order) == 0) {
             return 0;
         }
-        snprintf(text, text_bytes, "%.64s: must be random or sequential", word);
+        snprintf(text, text_bytes, "%.64s: must be random or sequential or zipf", word);
         return -EINVAL;
     }
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
@@ -62,7 +63,7 @@ static int parse_word(struct guest_params *params, const char *word, char *text,
         memcpy((char *)params + numbers[i].offset, &number, sizeof(number));
         return 0;
     }
-    snprintf(text, text_bytes, "%.64s: unknown; known: apn.mib, hot, rate, verify, seed, order", word);
+    snprintf(text, text_bytes, "%.64s: unknown; known: apn.mib, hot, rate, verify, seed, order, kv, kv_mib", word);
     return -EINVAL;
 }
 
@@ -70,7 +71,7 @@ int guest_params_parse(struct guest_params *params, const char *line, char *text
 {
     char copy[LINE_MAX_BYTES], *save = NULL;
 
-    *params = (struct guest_params){.mib = 64, .verify = 32, .seed = 1};
+    *params = (struct guest_params){.mib = 64, .verify = 32, .seed = 1, .kv_mib = 32};
     if (strlen(line) >= sizeof(copy)) {
         snprintf(text, text_bytes, "command line: longer than %d bytes", LINE_MAX_BYTES - 1);
         return -EINVAL;

@@ -4,9 +4,10 @@
 #ifndef APN_BENCH_GUEST_PARAMS_H
 #define APN_BENCH_GUEST_PARAMS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "order.h"
 
 struct guest_params {
     uint64_t mib;    /* apn.mib: memory to fill */
@@ -14,7 +15,9 @@ struct guest_params {
     uint64_t rate;   /* apn.rate: MiB/s of rewriting; 0 = idle */
     uint64_t verify; /* apn.verify: MiB/s of checking; 0 = only when asked */
     uint64_t seed;   /* apn.seed */
-    bool sequential; /* apn.order=sequential, else random */
+    uint64_t kv;     /* apn.kv: requests/s to the key-value server that init started; 0 = none */
+    uint64_t kv_mib; /* apn.kv_mib: values to store in it */
+    enum guest_order order; /* apn.order */
 };
 
 /** guest_params_parse() - find the apn.* words of a command line

@@ -32,7 +32,7 @@ int guest_workload_init(struct guest_workload *workload)
     for (uint32_t i = 0; i < pages->count; i++) {
         guest_pages_write(pages, i);
     }
-    return 0;
+    return guest_workload_order(workload, workload->params.order);
 }
 
 void guest_workload_done(struct guest_workload *workload)
@@ -43,6 +43,7 @@ void guest_workload_done(struct guest_workload *workload)
         munmap(pages->pages, (size_t)pages->count * GUEST_PAGE_BYTES);
     }
     free(pages->sequence);
+    guest_zipf_done(&workload->zipf);
     memset(pages, 0, sizeof(*pages));
 }
 
@@ -71,17 +72,16 @@ static uint32_t due(struct guest_pace *pace, uint64_t mib_per_s, int64_t now_ns)
 static uint32_t pick(struct guest_workload *workload)
 {
     uint32_t hot = (uint32_t)(workload->params.hot * PAGES_PER_MIB);
-    uint64_t x = workload->random;
 
-    if (workload->params.sequential) {
+    switch (workload->params.order) {
+    case GUEST_SEQUENTIAL:
         workload->write_at = workload->write_at + 1 < hot ? workload->write_at + 1 : 0;
         return workload->write_at;
+    case GUEST_ZIPF:
+        return guest_zipf_pick(&workload->zipf, guest_random(&workload->random));
+    default:
+        return (uint32_t)((guest_random(&workload->random) >> 32) * hot >> 32);
     }
-    x ^= x << 13; /* Marsaglia, "Xorshift RNGs" (2003) */
-    x ^= x >> 7;
-    x ^= x << 17;
-    workload->random = x;
-    return (uint32_t)((x >> 32) * hot >> 32);
 }
 
 static void check_next(struct guest_workload *workload)
@@ -110,6 +110,7 @@ bool guest_workload_run(struct guest_workload *workload, int64_t now_ns)
 {
     uint32_t to_write = due(&workload->writing, workload->params.rate, now_ns);
     uint32_t to_check = due(&workload->verifying, workload->params.verify, now_ns);
+    int64_t begin_ns = workload->now_ns && to_write + to_check > 0 ? workload->now_ns() : 0;
 
     for (uint32_t i = 0; i < to_write; i++) {
         guest_pages_write(&workload->pages, pick(workload));
@@ -122,6 +123,10 @@ bool guest_workload_run(struct guest_workload *workload, int64_t now_ns)
     }
     for (uint32_t i = 0; i < to_check; i++) {
         check_next(workload);
+    }
+    if (begin_ns) {
+        latency_add(&workload->latency, (uint64_t)(workload->now_ns() - begin_ns) / (to_write + to_check),
+                    to_write + to_check);
     }
     return to_write == SLICE_PAGES || to_check == SLICE_PAGES;
 }
@@ -139,5 +144,37 @@ int guest_workload_rate(struct guest_workload *workload, uint64_t rate)
     }
     workload->params.rate = rate;
     workload->writing = (struct guest_pace){0, 0};
+    return 0;
+}
+
+int guest_workload_hot(struct guest_workload *workload, uint64_t mib)
+{
+    uint64_t before = workload->params.hot;
+
+    if (mib > workload->params.mib || (mib == 0 && workload->params.rate > 0)) {
+        return -EINVAL;
+    }
+    workload->params.hot = mib;
+    workload->write_at = 0;
+    guest_zipf_done(&workload->zipf);
+    if (guest_workload_order(workload, workload->params.order) < 0) {
+        workload->params.hot = before;
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+int guest_workload_order(struct guest_workload *workload, enum guest_order order)
+{
+    uint32_t hot = (uint32_t)(workload->params.hot * PAGES_PER_MIB);
+
+    if (order == GUEST_ZIPF && hot > 0 && workload->zipf.count != hot) {
+        guest_zipf_done(&workload->zipf);
+        if (guest_zipf_init(&workload->zipf, hot) < 0) {
+            workload->params.order = GUEST_RANDOM; /* needs no table */
+            return -ENOMEM;
+        }
+    }
+    workload->params.order = order;
     return 0;
 }

@@ -4,6 +4,10 @@
 #ifndef APN_BENCH_GUEST_WORKLOAD_H
 #define APN_BENCH_GUEST_WORKLOAD_H
 
+#include <stdbool.h>
+
+#include "latency.h"
+#include "order.h"
 #include "pages.h"
 #include "params.h"
 
@@ -17,6 +21,9 @@ struct guest_workload {
     struct guest_params params;
     struct guest_pages pages;
     struct guest_pace writing, verifying;
+    struct guest_zipf zipf;       /* over the hot pages; made when it is first needed */
+    struct latency latency;       /* of one page rewritten or checked */
+    int64_t (*now_ns)(void);      /* for the latency; NULL: it is not measured */
     uint64_t random, writes, passes, errors;
     uint32_t write_at, check_at;
     uint32_t asked_left; /* pages still to check because somebody asked */
@@ -48,5 +55,13 @@ void guest_workload_ask(struct guest_workload *workload);
 /** guest_workload_rate() - from now on rewrite @rate MiB/s
  * Return: 0, or -EINVAL when there is no hot memory. */
 int guest_workload_rate(struct guest_workload *workload, uint64_t rate);
+
+/** guest_workload_hot() - from now on the first @mib MiB are rewritten
+ * Return: 0, -EINVAL when there are not so many or rewriting needs some, -ENOMEM. */
+int guest_workload_hot(struct guest_workload *workload, uint64_t mib);
+
+/** guest_workload_order() - from now on rewrite in this order
+ * Return: 0 or -ENOMEM. */
+int guest_workload_order(struct guest_workload *workload, enum guest_order order);
 
 #endif

@@ -5,8 +5,10 @@
 usage: program.py APN-GUEST [unittest options]
 """
 import os
+import socket
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
@@ -95,6 +97,64 @@ class Guest(unittest.TestCase):
             done = subprocess.run([PROGRAM, "--cmdline", line], capture_output=True, text=True, timeout=10)
             self.assertEqual(done.returncode, 1)
             self.assertIn("APN-ERROR " + line, done.stdout)
+
+
+    def test_key_value_client_checks_answers(self):
+        store = Store()
+        if not store.listening:
+            self.skipTest("port %d is taken" % Store.PORT)
+        self.addCleanup(store.close)
+        self.start("apn.mib=1 apn.kv=200 apn.kv_mib=1")
+        self.assertTrue(self.until("APN-READY"))
+        self.assertEqual(len(store.values), 128)
+        time.sleep(0.5)
+        self.say("latency")
+        answer = dict(w.split("=") for w in self.until("kind=kv").split()[1:])
+        self.assertEqual(answer["errors"], "0")
+        self.assertGreater(int(answer["operations"]), 20)
+        self.assertGreaterEqual(int(answer["p999_ns"]), int(answer["p50_ns"]))
+        for key in store.values:
+            store.values[key] = bytes(8000)  # what a lost write would leave
+        self.assertIn("wrong or missing", self.until("APN-CORRUPT kv"))
+
+
+class Store:
+    """As much of memcached as the client uses."""
+
+    PORT = 11211
+
+    def __init__(self):
+        self.values = {}
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self.listener.bind(("127.0.0.1", self.PORT))
+            self.listener.listen(1)
+            self.listening = True
+        except OSError:
+            self.listening = False
+            self.listener.close()
+            return
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        try:
+            peer, _ = self.listener.accept()
+            with peer, peer.makefile("rwb") as file:
+                for line in file:
+                    words = line.split()
+                    if words[0] == b"set":
+                        self.values[words[1]] = file.read(int(words[4]) + 2)[:-2]
+                        file.write(b"STORED\r\n")
+                    else:
+                        value = self.values[words[1]]
+                        file.write(b"VALUE %s 0 %d\r\n%s\r\nEND\r\n" % (words[1], len(value), value))
+                    file.flush()
+        except OSError:
+            pass
+
+    def close(self):
+        self.listener.close()
 
 
 if __name__ == "__main__":

@@ -160,7 +160,7 @@ static void sequential_order_goes_round(void **state)
 {
     struct guest_workload *workload = *state;
 
-    workload->params.sequential = true;
+    assert_int_equal(guest_workload_order(workload, GUEST_SEQUENTIAL), 0);
     guest_workload_rate(workload, 100);
     for (int64_t now = MS; workload->writes < 512; now += MS) {
         guest_workload_run(workload, now);
@@ -168,6 +168,69 @@ static void sequential_order_goes_round(void **state)
     for (uint32_t i = 0; i < 256; i++) {
         assert_in_range(workload->pages.sequence[i], 3, 4);
     }
+}
+
+static void zipf_prefers_its_favourites_and_reaches_all(void **state)
+{
+    struct guest_workload *workload = *state;
+    struct guest_zipf *zipf = &workload->zipf;
+    uint64_t random = 7;
+    uint32_t counts[256] = {0}, met = 0;
+
+    assert_int_equal(guest_workload_order(workload, GUEST_ZIPF), 0);
+    assert_int_equal(zipf->count, 256);
+    for (int i = 0; i < 100000; i++) {
+        uint32_t item = guest_zipf_pick(zipf, guest_random(&random));
+
+        assert_in_range(item, 0, 255);
+        counts[item]++;
+    }
+    for (int i = 0; i < 256; i++) {
+        met += counts[i] > 0;
+    }
+    assert_int_equal(met, 256);
+    /* H(256) = 6.124: the favourite has 16.3 % of all, the tenth a tenth of that */
+    assert_in_range(counts[guest_zipf_rank_item(zipf, 0)], 15700, 17000);
+    assert_in_range(counts[guest_zipf_rank_item(zipf, 9)], 1450, 1820);
+    assert_int_equal(guest_zipf_pick(zipf, 0), guest_zipf_rank_item(zipf, 0));
+    assert_int_equal(guest_zipf_pick(zipf, UINT64_MAX), guest_zipf_rank_item(zipf, 255));
+}
+
+static void hot_memory_can_change(void **state)
+{
+    struct guest_workload *workload = *state;
+
+    assert_int_equal(guest_workload_order(workload, GUEST_ZIPF), 0);
+    assert_int_equal(guest_workload_hot(workload, 2), 0);
+    assert_int_equal(workload->zipf.count, 512);
+    assert_int_equal(guest_workload_hot(workload, 3), -EINVAL); /* there are 2 MiB */
+    assert_int_equal(guest_workload_rate(workload, 10), 0);
+    assert_int_equal(guest_workload_hot(workload, 0), -EINVAL); /* rewriting needs some */
+    assert_int_equal(guest_workload_rate(workload, 0), 0);
+    assert_int_equal(guest_workload_hot(workload, 0), 0);
+    assert_int_equal(guest_workload_rate(workload, 10), -EINVAL);
+}
+
+static void latencies_are_known_to_a_step(void **state)
+{
+    struct latency latency;
+
+    (void)state;
+    latency_reset(&latency);
+    assert_int_equal(latency_at(&latency, 500), 0);
+    for (uint64_t ns = 1; ns <= 1000; ns++) {
+        latency_add(&latency, ns * 1000, 1);
+    }
+    assert_int_equal(latency.operations, 1000);
+    assert_in_range(latency_at(&latency, 500), 500000, 532000);
+    assert_in_range(latency_at(&latency, 990), 990000, 1000000);
+    assert_int_equal(latency_at(&latency, 1000), 1000000);
+    latency_add(&latency, UINT64_MAX / 2, 1); /* beyond the last step */
+    assert_int_equal(latency_at(&latency, 1000), latency.max_ns);
+    latency_reset(&latency);
+    latency_add(&latency, 3, 5);
+    assert_int_equal(latency_at(&latency, 1), 3);
+    assert_int_equal(latency.busy_ns, 15);
 }
 
 static void continuous_checking_passes(void **state)
@@ -204,7 +267,7 @@ static void parameters_are_checked(void **state)
     assert_int_equal(params.rate, 100);
     assert_int_equal(params.verify, 0);
     assert_int_equal(params.seed, 7);
-    assert_true(params.sequential);
+    assert_int_equal(params.order, GUEST_SEQUENTIAL);
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         text[0] = '\0';
         assert_int_equal(guest_params_parse(&params, wrong[i].line, text, sizeof(text)), -EINVAL);
@@ -225,6 +288,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(writing_keeps_its_rate_and_range, make, unmake),
         cmocka_unit_test_setup_teardown(a_pause_is_not_made_up_for, make, unmake),
         cmocka_unit_test_setup_teardown(sequential_order_goes_round, make, unmake),
+        cmocka_unit_test_setup_teardown(zipf_prefers_its_favourites_and_reaches_all, make, unmake),
+        cmocka_unit_test_setup_teardown(hot_memory_can_change, make, unmake),
+        cmocka_unit_test(latencies_are_known_to_a_step),
         cmocka_unit_test_setup_teardown(continuous_checking_passes, make, unmake),
         cmocka_unit_test(parameters_are_checked),
     };

@@ -16,6 +16,7 @@
 #include "cli/commands.h"
 #include "cli/config.h"
 #include "cli/run_signals.h"
+#include "dr/run.h"
 #include "support/log.h"
 #include "support/slot.h"
 
@@ -32,6 +33,7 @@ struct run {
     struct agent_api_config api_config;
     struct agent_act *act;
     struct agent_api_run *api;
+    struct agent_dr_run *dr;
     struct run_signals *signals;
     struct agent_timer end;
     FILE *record;
@@ -202,7 +204,9 @@ static int build(struct run *run, struct agent_error *error)
     if (option(run, "no-plan") == NULL) {
         agent_act_set_planner(run->act, make_plan, run);
     }
-    status = agent_api_start(run->loop, run->act, &run->api_config, &run->api, error);
+    status = agent_dr_run_start(run->loop, run->act, run->config.root, &run->dr, error);
+    status = status < 0 ? status
+                        : agent_api_start(run->loop, run->act, &run->api_config, &run->api, error);
     status = status < 0 ? status
                         : run_signals_start(run->loop, &run->config, run->store_path, on_signals,
                                             run, &run->signals, error);
@@ -213,6 +217,7 @@ static void take_apart(struct run *run)
 {
     run_signals_stop(run->signals);
     agent_api_stop(run->api);
+    agent_dr_run_stop(run->dr);
     if (run->loop != NULL) {
         agent_timer_unset(&run->end);
         agent_loop_drain(run->loop); /* a plan under way ends, its answer is taken */

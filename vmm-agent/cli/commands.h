@@ -23,6 +23,7 @@ extern const struct agent_command agent_cmd_forecast;
 extern const struct agent_command agent_cmd_plan;
 extern const struct agent_command agent_cmd_explain;
 extern const struct agent_command agent_cmd_simulate;
+extern const struct agent_command agent_cmd_dr;
 extern const struct agent_command agent_cmd_completion;
 
 #endif

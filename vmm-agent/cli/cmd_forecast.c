@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "forecast/spread.h"
 #include "simulate/data.h"
 
 #define HISTORY_DAYS 500
@@ -64,8 +65,21 @@ static struct agent_fc_track guide_of(const struct agent_sim_data *data, enum ag
     return (struct agent_fc_track){guide, data->first_slot, data->slots};
 }
 
+/* The announced amounts over the half hours of their days. @spread: data->slots values. */
+static struct agent_fc_track announced(const struct agent_sim_data *data, enum agent_area area,
+                                       const double *guide, double *spread)
+{
+    const double *amount = data->value[area][SIM_OUTLOOK_CURTAILED];
+
+    for (size_t i = 0; amount != NULL && i + AGENT_FC_SLOTS <= data->slots; i += AGENT_FC_SLOTS) {
+        agent_fc_spread(guide + i, amount[i], spread + i);
+    }
+    return (struct agent_fc_track){spread, data->first_slot, amount != NULL ? data->slots : 0};
+}
+
+/* @room: 2 * data->slots values for what is computed from the data */
 static struct agent_fc_case case_of(const struct agent_forecast_job *job,
-                                    const struct agent_sim_data *data, double *guide)
+                                    const struct agent_sim_data *data, double *room)
 {
     struct agent_fc_case ask = {.kind = job->kind,
                                 .day_slot = job->day_slot,
@@ -78,7 +92,8 @@ static struct agent_fc_case case_of(const struct agent_forecast_job *job,
     } else if (job->kind == AGENT_FC_LOAD && job->place == NULL) {
         ask.outlook = track(data, job->area, SIM_OUTLOOK_DEMAND);
     } else if (job->kind == AGENT_FC_CURTAILMENT) {
-        ask.guide = guide_of(data, job->area, guide);
+        ask.guide = guide_of(data, job->area, room);
+        ask.outlook = announced(data, job->area, room, room + data->slots);
     }
     return ask;
 }
@@ -106,16 +121,16 @@ static int answer(struct agent_context *context, const struct agent_forecast_job
     struct agent_fc_answer found;
     struct agent_fc_ranking ranking;
     double actual[AGENT_FC_SLOTS];
-    double *guide = calloc(data->slots, sizeof(*guide));
+    double *room = calloc(2 * data->slots, sizeof(*room));
     struct agent_sim_question question = {.area = job->area,
                                           .signal = signal_of[job->kind],
                                           .today = job->day_slot,
                                           .lead_slots = job->lead_slots};
 
-    if (guide == NULL) {
+    if (room == NULL) {
         return agent_error_set(error, ENOMEM, "forecast: out of memory");
     }
-    struct agent_fc_case ask = case_of(job, data, guide);
+    struct agent_fc_case ask = case_of(job, data, room);
     int result = agent_sim_signal_check(data, &question, &verdict);
     bool refused = result > 0;
     if (result >= 0 && ask.actual.value == NULL) {
@@ -137,7 +152,7 @@ static int answer(struct agent_context *context, const struct agent_forecast_job
         result = agent_forecast_print(context, &show);
         result = result == 0 && refused ? 1 : result;
     }
-    free(guide);
+    free(room);
     return result;
 }
 

@@ -12,7 +12,15 @@
 #include "support/slot.h"
 
 static const char *const signal_names[SIM_SIGNALS] = {
-    "pv", "wind", "curtailed", "demand", "carbon", "price", "outlook_demand", "outlook_wind_pv",
+    "pv",
+    "wind",
+    "curtailed",
+    "demand",
+    "carbon",
+    "price",
+    "outlook_demand",
+    "outlook_wind_pv",
+    "outlook_curtailed",
 };
 
 const char *agent_sim_signal_name(enum agent_sim_signal signal)
@@ -185,7 +193,10 @@ static int take_one(struct agent_sim_data *data, const struct agent_series *seri
         return -ENOMEM;
     }
     for (size_t i = 0; i < data->slots; i++) {
-        keep(&value[i], usable(series, data->first_slot + (int64_t)i));
+        int64_t slot = data->first_slot + (int64_t)i;
+        bool late = signal == SIM_OUTLOOK_CURTAILED && /* issued when its day had begun */
+                    series->issued_s > agent_slot_start(slot - agent_slot_in_day(slot));
+        keep(&value[i], late ? (double)NAN : usable(series, slot));
     }
     return 0;
 }
@@ -232,6 +243,8 @@ int agent_sim_data_take(struct agent_sim_data *data, const struct agent_batch *b
             result = take_one(data, series, SIM_OUTLOOK_WIND_PV);
         } else if (series->quantity == AGENT_DEMAND && forecast) {
             result = take_one(data, series, SIM_OUTLOOK_DEMAND);
+        } else if (series->quantity == AGENT_CURTAILMENT_OUTLOOK && series->place[0] == '\0') {
+            result = take_one(data, series, SIM_OUTLOOK_CURTAILED);
         }
         if (series->quantity == AGENT_PV || series->quantity == AGENT_PRICE_SPOT) {
             note_doubts(data, series, batch->source);
@@ -317,7 +330,8 @@ static int copy_area(const struct agent_synth *synth, enum agent_area area,
     double *value[SIM_SIGNALS];
 
     for (int signal = 0; signal < SIM_SIGNALS; signal++) {
-        bool none = signal == SIM_PRICE && synth->price[area] == NULL;
+        bool none = (signal == SIM_PRICE && synth->price[area] == NULL) ||
+                    (signal == SIM_OUTLOOK_CURTAILED && area != AGENT_AREA_KYUSHU);
         value[signal] = none ? NULL : array(data, area, (enum agent_sim_signal)signal);
         if (!none && value[signal] == NULL) {
             return -ENOMEM;
@@ -339,6 +353,11 @@ static int copy_area(const struct agent_synth *synth, enum agent_area area,
         value[SIM_OUTLOOK_WIND_PV][to] = synth->outlook_wind_pv[area][from];
         if (value[SIM_PRICE] != NULL) {
             value[SIM_PRICE][to] = synth->price[area][from];
+        }
+        if (value[SIM_OUTLOOK_CURTAILED] != NULL) { /* printed in 万kW */
+            int day = (int)(from / AGENT_SLOTS_PER_DAY);
+            value[SIM_OUTLOOK_CURTAILED][to] =
+                10.0 * (double)lrint(agent_synth_outlook_mw(synth, day, 0) / 10.0);
         }
     }
     return 0;

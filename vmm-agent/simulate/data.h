@@ -18,6 +18,7 @@ enum agent_sim_signal {
     SIM_PRICE,
     SIM_OUTLOOK_DEMAND,
     SIM_OUTLOOK_WIND_PV,
+    SIM_OUTLOOK_CURTAILED, /* largest of the day, the same in all its slots; 0 = none expected */
     SIM_SIGNALS
 };
 

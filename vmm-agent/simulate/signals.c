@@ -19,6 +19,7 @@ static const enum agent_quantity quantity_of[SIM_SIGNALS] = {
     [SIM_PRICE] = AGENT_PRICE_SPOT,
     [SIM_OUTLOOK_DEMAND] = AGENT_DEMAND,
     [SIM_OUTLOOK_WIND_PV] = AGENT_WIND_PV,
+    [SIM_OUTLOOK_CURTAILED] = AGENT_CURTAILMENT_OUTLOOK,
 };
 
 /* The signal as the decision would read it: measurements end when asked, prices cover the day. */

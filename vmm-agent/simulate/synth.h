@@ -55,6 +55,10 @@ int agent_synth_make(int fiscal_year, uint64_t seed, struct agent_synth *synth,
 /** agent_synth_done() - free; a zeroed struct is fine */
 void agent_synth_done(struct agent_synth *synth);
 
+/** agent_synth_outlook_mw() - what the operator of Kyushu announces to curtail at most on day @day of
+ * the year, @ahead days before: the truth with an error that grows; small amounts are none */
+double agent_synth_outlook_mw(const struct agent_synth *synth, int day, int ahead);
+
 /** agent_synth_write() - the year as files in @directory, which must exist: area actuals of all
  * ten areas (a file a month), spot prices, imbalance prices, curtailment outlooks and, for the
  * days @outlook_from..+@outlook_days, area forecasts and usage forecasts

@@ -10,9 +10,7 @@
 
 #define OUTLOOK_DAYS 3
 
-/* What the operator expects to curtail on a day, MW: the truth with an error that grows with the
- * days ahead; small amounts are not announced. */
-static double expected_mw(const struct agent_synth *synth, int day, int ahead)
+double agent_synth_outlook_mw(const struct agent_synth *synth, int day, int ahead)
 {
     struct agent_random random =
         agent_random_start(synth->seed, SYNTH_OUTLOOK, 5000u + (uint32_t)(day * 4 + ahead));
@@ -70,7 +68,7 @@ static int outlook(const struct agent_synth *synth, const char *directory, int d
     for (int ahead = 0; ahead < OUTLOOK_DAYS; ahead++) {
         date = agent_date_of(agent_slot_start(first + ahead * AGENT_SLOTS_PER_DAY));
         fprintf(file.out, "<th>%d月%d日</th>", date.month, date.day);
-        mw[ahead] = day + ahead <= last ? expected_mw(synth, day + ahead, ahead) : 0.0;
+        mw[ahead] = day + ahead <= last ? agent_synth_outlook_mw(synth, day + ahead, ahead) : 0.0;
     }
     fprintf(file.out, "</tr>\n");
     outlook_row(file.out, "九州本土", mw);

@@ -12,6 +12,8 @@
 #include <cmocka.h>
 
 #include "forecast/forecast.h"
+#include "forecast/spread.h"
+#include "forecast/update.h"
 
 #define DAYS  90
 #define COUNT (DAYS * AGENT_FC_SLOTS)
@@ -237,6 +239,64 @@ static void wrong_questions_are_refused(void **state)
     assert_ptr_equal(agent_fc_find("decay"), &agent_fc_decay);
 }
 
+/* The largest half hour is the announced amount, where least is left to take it. */
+static void an_announced_amount_is_spread(void **state)
+{
+    double residual[AGENT_FC_SLOTS];
+    double out[AGENT_FC_SLOTS];
+
+    (void)state;
+    for (int slot = 0; slot < AGENT_FC_SLOTS; slot++) {
+        residual[slot] = 3000.0 + 100.0 * abs(slot - 25);
+    }
+    residual[3] = NAN;
+    agent_fc_spread(residual, 350.0, out);
+    assert_true(fabs(out[25] - 350.0) < 1e-9);
+    assert_true(fabs(out[24] - 250.0) < 1e-9);
+    assert_true(fabs(out[22] - 50.0) < 1e-9);
+    assert_true(fabs(out[21]) < 1e-9 && fabs(out[47]) < 1e-9);
+    assert_true(isnan(out[3]));
+    agent_fc_spread(residual, 0.0, out);
+    assert_true(fabs(out[25]) < 1e-9 && fabs(out[3]) < 1e-9); /* none is none everywhere */
+    agent_fc_spread(residual, NAN, out);
+    assert_true(isnan(out[25]));
+}
+
+/* A day that is half as bright as expected is expected to go on darker, but less and less so. */
+static void a_day_follows_what_it_measures(void **state)
+{
+    double expected[AGENT_FC_SLOTS];
+    double measured[AGENT_FC_SLOTS];
+    double band[3][AGENT_FC_SLOTS];
+    double *const bands[3] = {band[0], band[1], band[2]};
+    struct agent_fc_case ask = {.kind = AGENT_FC_PV,
+                                .actual = {measured, 4800, AGENT_FC_SLOTS},
+                                .day_slot = 4800,
+                                .known_until = 4800 + 20};
+
+    (void)state;
+    for (int slot = 0; slot < AGENT_FC_SLOTS; slot++) {
+        expected[slot] = slot > 12 && slot < 36 ? 1000.0 : 0.0;
+        measured[slot] = slot < 20 ? expected[slot] / 2 : 9e9; /* what is ahead is not seen */
+        for (int q = 0; q < 3; q++) {
+            band[q][slot] = expected[slot] * (0.8 + 0.2 * q);
+        }
+    }
+    assert_true(fabs(agent_fc_update(&ask, bands) - 0.5) < 1e-9);
+    assert_true(fabs(band[1][19] - 1000.0) < 1e-9); /* the past is left alone */
+    assert_true(fabs(band[1][20] - 1000.0 * (1 - 0.5 * AGENT_FC_MEMORY)) < 1e-6);
+    for (int slot = 20; slot < 36; slot++) {
+        assert_true(band[0][slot] <= band[1][slot] && band[1][slot] <= band[2][slot]);
+        assert_true(slot == 20 || band[1][slot] > band[1][slot - 1]);
+        assert_true(band[2][slot] - band[0][slot] < 400.0);
+    }
+    assert_true(fabs(band[1][40]) < 1e-9);
+    ask.known_until = 4800 + 13; /* one bright half hour is too little to judge by */
+    assert_true(fabs(agent_fc_update(&ask, bands) - 1.0) < 1e-9);
+    ask.known_until = 4800 + 5;
+    assert_true(fabs(agent_fc_update(&ask, bands) - 1.0) < 1e-9);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +307,8 @@ int main(void)
         cmocka_unit_test(operator_bias_is_removed),
         cmocka_unit_test(holt_winters_follows_a_season),
         cmocka_unit_test(wrong_questions_are_refused),
+        cmocka_unit_test(an_announced_amount_is_spread),
+        cmocka_unit_test(a_day_follows_what_it_measures),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

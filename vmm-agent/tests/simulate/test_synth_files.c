@@ -185,6 +185,11 @@ static void a_directory_comes_back(void **state)
             assert_true(fabs(green - (double)synth.outlook_wind_pv[area][at]) < 0.01);
         }
     }
+    for (int day = 0; day < 2; day++) { /* of three pages that name a day the last one counts */
+        double announced = agent_sim_data_at(&data, AGENT_AREA_KYUSHU, SIM_OUTLOOK_CURTAILED,
+                                             first + day * 48 + 20);
+        assert_true(fabs(announced - agent_synth_outlook_mw(&synth, 28 + day, 0)) <= 5.0);
+    }
     agent_sim_data_done(&data);
 }
 

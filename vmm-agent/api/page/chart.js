@@ -62,12 +62,12 @@ export function dayChart(site, { width, top, priceTop, now, cursor, label, title
   const x = (slot) => left + (width - left - right) * slot / count;
   const y = (kw) => plotBottom - (plotBottom - plotTop) * Math.min(kw, top) / top;
   const chart = svg("svg", { class: "chart", width, height: 160, viewBox: `0 0 ${width} 160`, role: "img", "aria-label": title }, hatch());
-  const size = step(top, 3);
+  const size = step(top, 3), watts = top < 1;
   for (let kw = 0; kw <= top + 1e-9; kw += size) {
     chart.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: round(y(kw)), y2: round(y(kw)) }),
-      svg("text", { x: left - 5, y: round(y(kw)) + 4, "text-anchor": "end" }, String(Math.round(kw * 100) / 100)));
+      svg("text", { x: left - 5, y: round(y(kw)) + 4, "text-anchor": "end" }, String(Math.round(kw * (watts ? 1000 : 1) * 100) / 100)));
   }
-  chart.append(svg("text", { x: left - 5, y: plotTop + 17, "text-anchor": "end" }, "kW"));
+  chart.append(svg("text", { x: left - 5, y: plotTop + 17, "text-anchor": "end" }, watts ? "W" : "kW"));
   chart.append(...hours(x, count, plotTop, priceBottom, width, label));
   chart.append(svg("rect", { class: "past", x: left, y: plotTop, width: Math.max(0, x(now) - left), height: priceBottom - plotTop }));
   site.surplus.forEach((value, slot) => {

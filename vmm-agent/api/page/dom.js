@@ -47,6 +47,12 @@ export function bytes(value) {
   return `${num(value, unit === 0 || value >= 100 ? 0 : 1)} ${units[unit]}`;
 }
 
+/* kW as W below one: sites on a desk and sites of a company read equally well. */
+export function power(kw, digits = 2) {
+  if (!isNumber(kw)) return "–";
+  return Math.abs(kw) < 0.9995 ? `${num(kw * 1000, 0)} W` : `${num(kw, digits)} kW`;
+}
+
 export const ms = (value) => (isNumber(value) ? `${num(value, value < 100 ? 1 : 0)} ms` : "–");
 export const seconds = (value) => (isNumber(value) ? `${num(value, value < 100 ? 1 : 0)} s` : "–");
 

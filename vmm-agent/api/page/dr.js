@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* dr.js - demand response: what is asked, what answers it, how soon, and what came of it
  * The document's section `dr` is described in docs/demand-response.md. */
-import { byId, clock, figure, fill, h, isNumber, nameOf, num, quoted, seconds } from "./dom.js";
+import { byId, clock, figure, fill, h, isNumber, nameOf, num, power, quoted, seconds } from "./dom.js";
 import { language, word } from "./words.js";
 
 const ANSWERS_SHOWN = 6, DELIVERED_SHOWN = 8, EVENTS_SHOWN = 8;
 
-const kw = (value, digits = 2) => (isNumber(value) ? `${value > 0 ? "+" : ""}${num(value, digits)} kW` : "–");
-const plusMinus = (value) => (isNumber(value) && value > 0 ? `± ${num(value, 2)}` : null);
+const change = (value) => (isNumber(value) ? `${value > 0 ? "+" : ""}${power(value)}` : "–");
+const plusMinus = (value) => (isNumber(value) && value > 0 ? `± ${power(value)}` : null);
 const comma = () => (language() === "ja" ? "、" : ", ");
 const names = (state, sites) => (sites ?? []).map((name) => nameOf(state.sites.find((site) => site.name === name) ?? { name })).join(comma());
 
@@ -18,7 +18,7 @@ function answerCard(state, answer) {
   return h("li", { class: "move" },
     h("p", { class: "move-top" }, h("b", {}, names(state, answer.sites)), h("span", { class: "muted" }, `${word(`dr_origin_${answer.origin}`)} · ${clock(answer.from)}–${clock(answer.to)}`),
       h("span", { class: `chip ${answer.open ? "busy" : "dash"}` }, word(answer.open ? "dr_open" : "dr_ended"))),
-    h("dl", { class: "figures" }, figure(word("dr_asked"), kw(answer.target_kw)), figure(word("dr_done"), kw(answer.reached_kw)), isNumber(answer.missing_kw) && answer.missing_kw > 0.005 ? figure(word("dr_missing"), `${num(answer.missing_kw, 2)} kW`) : null,
+    h("dl", { class: "figures" }, figure(word("dr_asked"), change(answer.target_kw)), figure(word("dr_done"), change(answer.reached_kw)), isNumber(answer.missing_kw) && answer.missing_kw > 0.0005 ? figure(word("dr_missing"), power(answer.missing_kw)) : null,
       figure(word("dr_response"), h("span", { class: late ? "bad" : null }, seconds(answer.changed_real_s)), word("dr_limit", num(answer.within_s, 0)))),
     measures ? h("p", { class: "muted" }, measures) : null);
 }
@@ -32,19 +32,19 @@ function eventRow(event, now) {
 
 function frequency(reading) {
   if (!reading) return null;
-  return h("dl", { class: "figures sub" }, figure(word("dr_frequency"), reading.stale ? word("unknown") : `${num(reading.hz, 3)} Hz`, isNumber(reading.nominal_hz) ? `/ ${num(reading.nominal_hz, 0)} Hz` : null), figure(word("dr_droop"), kw(reading.answer_kw)));
+  return h("dl", { class: "figures sub" }, figure(word("dr_frequency"), reading.stale ? word("unknown") : `${num(reading.hz, 3)} Hz`, isNumber(reading.nominal_hz) ? `/ ${num(reading.nominal_hz, 0)} Hz` : null), figure(word("dr_droop"), change(reading.answer_kw)));
 }
 
 function siteRow(state, site) {
   return h("li", { class: "meter" }, h("p", { class: "meter-top" }, h("b", {}, names(state, [site.site])), h("span", { class: `chip ${site.answering ? "busy" : "good"}` }, word(site.answering ? "dr_answering" : "dr_ready"))),
-    h("p", { class: "muted" }, [`${num(site.power_kw, 2)} kW ${plusMinus(site.sigma_kw) ?? ""}`.trim(), isNumber(site.reference_kw) ? word("dr_reference", num(site.reference_kw, 2)) : null, isNumber(site.battery) ? `${word("site_battery")} ${num(100 * site.battery, 0)} % ${site.battery_kw ? kw(site.battery_kw, 1) : ""}` : null].filter(Boolean).join(" · ")));
+    h("p", { class: "muted" }, [`${power(site.power_kw)} ${plusMinus(site.sigma_kw) ?? ""}`.trim(), isNumber(site.reference_kw) ? word("dr_reference", power(site.reference_kw)) : null, isNumber(site.battery) ? `${word("site_battery")} ${num(100 * site.battery, 0)} % ${site.battery_kw ? change(site.battery_kw) : ""}` : null].filter(Boolean).join(" · ")));
 }
 
 const guestRow = (state, guest) => h("li", {}, h("b", {}, guest.vm), " ", guest.copy_at ? h("span", { class: "muted" }, word(guest.armed ? "dr_copy" : "dr_copy_made", names(state, [guest.copy_at]))) : null, guest.measure !== "none" ? [" ", h("span", { class: "chip warn" }, word(`dr_hand_${guest.measure}`))] : null);
 
 function deliveredTable(state, list) {
   return h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": word("dr_delivered"), "data-key": "delivered" }, h("table", {}, h("thead", {}, h("tr", {}, [word("site"), word("when")].map((text) => h("th", { scope: "col" }, text)), [word("dr_change"), word("dr_energy")].map((text) => h("th", { scope: "col", class: "num" }, text)))),
-    h("tbody", {}, list.map((one) => h("tr", {}, h("th", { scope: "row" }, names(state, [one.site])), h("td", {}, `${clock(one.from)}–${clock(one.to)}`), h("td", { class: "num" }, kw(one.change_kw), one.sigma_kw ? h("span", { class: "muted" }, ` ${plusMinus(one.sigma_kw)}`) : null), h("td", { class: "num" }, `${num(one.energy_kwh, 2)} kWh`))))));
+    h("tbody", {}, list.map((one) => h("tr", {}, h("th", { scope: "row" }, names(state, [one.site])), h("td", { class: "unbroken" }, `${clock(one.from)}–${clock(one.to)}`), h("td", { class: "num" }, change(one.change_kw), one.sigma_kw ? h("span", { class: "muted" }, ` ${plusMinus(one.sigma_kw)}`) : null), h("td", { class: "num" }, isNumber(one.energy_kwh) && Math.abs(one.energy_kwh) < 1 ? `${num(one.energy_kwh * 1000, 0)} Wh` : `${num(one.energy_kwh, 2)} kWh`))))));
 }
 
 const part = (key, content) => [h("h3", { class: "sub" }, word(key)), content];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* views.js - one function per panel: state in, elements out */
-import { byId, bytes, chip, clock, clockAfter, figure, fill, h, isNumber, ms, nameOf, num, quoted, seconds, yen } from "./dom.js";
+import { byId, bytes, chip, clock, clockAfter, figure, fill, h, isNumber, ms, nameOf, num, power, quoted, seconds, yen } from "./dom.js";
 import { dayChart, gantt, spark, step } from "./chart.js";
 import { word } from "./words.js";
 
@@ -31,8 +31,8 @@ function siteFigures(site) {
   const green = site.energy_kwh > 0 && isNumber(site.renewable_kwh) ? `${num(100 * site.renewable_kwh / site.energy_kwh, 0)} %` : null;
   const battery = site.battery && isNumber(site.battery.soc_kwh) ? `${num(site.battery.soc_kwh)} kWh` : null;
   return h("dl", { class: "figures" },
-    figure(word("site_power"), `${num(site.power_kw, 2)} kW`, isNumber(site.limit_kw) ? word("site_limit", num(site.limit_kw)) : null, true),
-    figure(word("site_surplus"), isNumber(site.surplus_kw) ? `${num(site.surplus_kw, 2)} kW` : word("unknown")),
+    figure(word("site_power"), power(site.power_kw), isNumber(site.limit_kw) ? word("site_limit", power(site.limit_kw, 1)) : null, true),
+    figure(word("site_surplus"), isNumber(site.surplus_kw) ? power(site.surplus_kw) : word("unknown")),
     figure(word("site_price"), isNumber(site.price_yen_per_kwh) ? num(site.price_yen_per_kwh, 2) : word("unknown"), isNumber(site.price_yen_per_kwh) ? word("yen_kwh") : null),
     figure(word("site_vms"), num(site.vms, 0)),
     green ? figure(word("site_green"), green) : null, battery ? figure(word("site_battery"), battery) : null);
@@ -42,8 +42,8 @@ function atSlot(slot) {
   if (!slot) return h("p", { class: "at-slot" });
   const part = (label, value, unit) => h("span", {}, `${label} `, h("b", {}, value), unit ? ` ${unit}` : "");
   return h("p", { class: "at-slot" }, part(word("at_slot", clock(slot.start)), ""),
-    part(word("site_surplus"), isNumber(slot.surplus_kw) ? num(slot.surplus_kw, 2) : word("unknown"), isNumber(slot.surplus_kw) ? "kW" : ""),
-    part(word(slot.measured ? "legend_load" : "legend_plan"), num(slot.load_kw, 2), "kW"),
+    part(word("site_surplus"), isNumber(slot.surplus_kw) ? power(slot.surplus_kw) : word("unknown")),
+    part(word(slot.measured ? "legend_load" : "legend_plan"), power(slot.load_kw)),
     part(word("site_price"), isNumber(slot.price_yen_per_kwh) ? num(slot.price_yen_per_kwh, 2) : word("unknown"), isNumber(slot.price_yen_per_kwh) ? word("yen_kwh") : ""));
 }
 
@@ -53,7 +53,7 @@ export function showSites(state, view) {
   const sites = state.sites ?? [];
   const width = Math.max(240, Math.floor(columnWidth(byId("sites"), sites.length)));
   const all = sites.flatMap((site) => site.slots.flatMap((slot) => [slot.surplus_kw ?? 0, slot.load_kw ?? 0]));
-  const peak = Math.max(0.1, ...all), top = Math.ceil(peak / step(peak, 3) - 1e-9) * step(peak, 3);
+  const peak = Math.max(0.01, ...all), top = Math.ceil(peak / step(peak, 3) - 1e-9) * step(peak, 3);
   const priceTop = Math.max(1, ...sites.flatMap((site) => site.slots.map((slot) => slot.price_yen_per_kwh ?? 0)));
   const stamp = JSON.stringify([sites, state.now, view.cursor, width, word("site_power")]);
   if (byId("sites").dataset.stamp === stamp) return;
@@ -61,7 +61,7 @@ export function showSites(state, view) {
   fill(byId("sites"), sites.map((site) => {
     const surplus = values(site, "surplus_kw"), load = values(site, "load_kw");
     const start = site.slots[0]?.start, best = surplus.reduce((high, value, slot) => ((value ?? -1) > (surplus[high] ?? -1) ? slot : high), 0);
-    const title = word("site_chart", nameOf(site), num(surplus[best], 1), clock(site.slots[best]?.start), num(site.power_kw, 2), num(site.surplus_kw, 2));
+    const title = word("site_chart", nameOf(site), power(surplus[best]), clock(site.slots[best]?.start), power(site.power_kw), power(site.surplus_kw));
     const shown = { surplus, load, price: values(site, "price_yen_per_kwh"), measured: site.slots.filter((slot) => slot.measured).length, limit: isNumber(site.limit_kw) ? site.limit_kw : null };
     const { chart, slotAt } = dayChart(shown, { width, top, priceTop, now: slotNow(state, start), cursor: view.cursor, label: (slot) => clockAfter(start, slot * 30), title });
     chart.addEventListener("pointermove", (event) => view.point(slotAt(event.offsetX)));

@@ -34,6 +34,18 @@ check() {
     echo "$2: $(tail -n 1 "$work/score")"
 }
 
+# the command line of the unit is one that the agent understands: it gets as far as missing the configuration
+words=$(sed -n 's|^ExecStart=/usr/bin/vmm-agent||p' "$package/vmm-agent.service")
+# shellcheck disable=SC2086 # several words
+said=$("$agent" $(printf '%s' "$words" | sed "s|/etc/vmm-agent|$work/none|; s|/var/lib/vmm-agent|$work/none|") 2>&1)
+case $said in
+*"$work/none/vmm-agent.yaml"*) ;;
+*)
+    echo "ExecStart: $said"
+    failures=$((failures + 1))
+    ;;
+esac
+
 check "$alone_max" "vmm-agent.service alone"
 cp "$package/vmm-agent-guests.conf" "$work/vmm-agent.service.d/guests.conf"
 # the offline score reads one file: the drop-in's words override by coming last

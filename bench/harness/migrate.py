@@ -18,18 +18,23 @@ PORT = 4460
 END_STATES = ("completed", "failed", "cancelled")
 
 
+POSTCOPY_ROUND = 2  # the first pass is over
+
+
 class Setup:
     """How to migrate: addresses, capabilities and parameters for both ends.
 
-    @transport: 'stock-tcp', 'stock-multifd' or 'apn'; it decides the address's scheme
+    @transport: 'stock-tcp', 'stock-multifd', 'stock-rdma' or 'apn'; it decides the address's scheme
     @variant:   a word for reports, such as 'tuned'
+    @objects:   {'source': [words for QEMU], 'dest': [...]}, such as TLS credentials
     """
 
-    SCHEMES = {"stock-tcp": "tcp", "stock-multifd": "tcp", "apn": "apn"}
+    SCHEMES = {"stock-tcp": "tcp", "stock-multifd": "tcp", "stock-rdma": "rdma", "apn": "apn"}
 
-    def __init__(self, transport, variant, parameters=None, capabilities=()):
+    def __init__(self, transport, variant, parameters=None, capabilities=(), objects=None):
         self.transport = transport
         self.variant = variant
+        self.objects = objects or {}
         self.parameters = dict(parameters or {})
         self.capabilities = ["events", "return-path", *capabilities]
         if transport == "stock-multifd":
@@ -38,6 +43,28 @@ class Setup:
     @property
     def name(self):
         return "%s/%s" % (self.transport, self.variant)
+
+    @property
+    def ours(self):
+        """Does it need the patched QEMU?"""
+        return self.transport == "apn"
+
+    def words(self, end):
+        """What QEMU's command line needs at 'source' or 'dest'."""
+        return self.objects.get(end, [])
+
+    def progress(self, source):
+        """What to do at each look: nothing, or switch to postcopy once after the first pass."""
+        if "postcopy-ram" not in self.capabilities:
+            return None
+        asked = []
+
+        def look(answer, sample):
+            if not asked and answer.get("status") == "active" and \
+                    answer.get("ram", {}).get("dirty-sync-count", 0) >= POSTCOPY_ROUND:
+                source.qmp.execute("migrate-start-postcopy")
+                asked.append(sample["at_s"])
+        return look
 
     def uri(self, address):
         return "%s:%s:%d" % (self.SCHEMES[self.transport], address, PORT)
@@ -165,7 +192,7 @@ class Cpu:
 def migration_figures(observer, source, dest, begin_wall, guest_bytes, path_stats):
     """What QEMU, its trace and the path say about a completed migration."""
     source_events, dest_events = source.trace(), dest.trace()
-    dest_started = trace.checkpoints(dest_events).get("dst-precopy-bh-vm-started")
+    dest_started = trace.started(dest_events)
     resumed = dest.qmp.find_event("RESUME")
     if dest_started is None and resumed:
         dest_started = event_seconds(resumed)
@@ -179,6 +206,7 @@ def migration_figures(observer, source, dest, begin_wall, guest_bytes, path_stat
                "blackout_ms": round(blackout, 2) if blackout is not None else None,
                "guest_bytes": guest_bytes, "rounds": observer.last.get("ram", {}).get("dirty-sync-count"),
                "qemu_downtime_ms": observer.last.get("downtime"), "qemu_total_ms": observer.last.get("total-time"),
+               "switchover_ms": trace.switchover(source_events, dest_events),
                "ladder_ms": [(name, round(ms, 2)) for name, ms in trace.ladder(source_events, dest_events)]}
     if path_stats:
         forward = path_stats["ab"]

@@ -39,14 +39,41 @@ def checkpoints(events):
     return {rest: seconds for seconds, name, rest in events if name == "vmstate_downtime_checkpoint"}
 
 
+def started(dest_events):
+    """When the destination's guest began to run, or None."""
+    points = checkpoints(dest_events)
+    return points.get("dst-precopy-bh-vm-started", points.get("dst-postcopy-bh-vm-started"))
+
+
+def _first(events, name):
+    return next((seconds for seconds, event, _ in events if event == name), None)
+
+
+def switchover(source_events, dest_events):
+    """{'stop', 'residue', 'flight', 'load': ms}, which add up to the blackout, or None when a point is missing.
+
+    stop:    the source's first step towards stopping, until the guest stands
+    residue: until the source has handed over its last page and its device state
+    flight:  until the destination has read and applied all of it: queue, half a round trip, device state
+    load:    until the guest runs there
+    """
+    source, dest = checkpoints(source_events), checkpoints(dest_events)
+    saved = source.get("src-non-iterable-saved", _first(source_events, "apn_state_saved"))
+    points = [source.get("src-downtime-start"), source.get("src-vm-stopped"), saved,
+              dest.get("dst-precopy-loadvm-completed", dest.get("dst-postcopy-bh-enter")), started(dest_events)]
+    if None in points:
+        return None
+    return {name: round((b - a) * 1000, 2) for name, a, b in
+            zip(("stop", "residue", "flight", "load"), points, points[1:])}
+
+
 def blackout(source_events, dest_events):
     """Milliseconds from the source's first step towards stopping to the destination's start, or None.
 
     The source's vm_stop is inside. With the log of a guest whose migration was tried before, the last
     attempt counts.
     """
-    source, dest = checkpoints(source_events), checkpoints(dest_events)
-    begin, end = source.get("src-downtime-start"), dest.get("dst-precopy-bh-vm-started")
+    begin, end = checkpoints(source_events).get("src-downtime-start"), started(dest_events)
     if begin is None or end is None or end < begin:
         return None
     return (end - begin) * 1000

@@ -58,6 +58,7 @@ class Vm:
             if os.path.exists(stale):
                 os.unlink(stale)
         command = [*prefix, binary, *guest.words(), *self._own_words(incoming), *extra]
+        self.command = command
         self._child = process.start(command, self.log_path)
         try:
             self._connect()
@@ -105,6 +106,22 @@ class Vm:
     def cpu_seconds(self):
         """Processor time so far without the virtual processors."""
         return cpu.without_vcpus(self.pid, cpu.vcpu_threads(self.qmp))
+
+    def reset_peak_memory(self):
+        """From now on peak_memory_mib() begins anew."""
+        try:
+            with open("/proc/%d/clear_refs" % self.pid, "w", encoding="ascii") as file:
+                file.write("5\n")
+        except OSError as error:
+            raise HarnessError("%s: peak of memory cannot be reset: %s" % (self.name, error.strerror)) from error
+
+    def peak_memory_mib(self):
+        """Largest resident memory, the guest's own included."""
+        with open("/proc/%d/status" % self.pid, encoding="ascii", errors="replace") as file:
+            for line in file:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) >> 10
+        return None
 
     def trace(self):
         """Trace events so far."""

@@ -130,7 +130,7 @@ class Cpu(unittest.TestCase):
         figures = runner.cpu_figures({"source": 1.0, "dest": 2.0}, 0.1, {"total_s": 4.0, "held": False}, 5.0)
         self.assertEqual((figures["source_cpu_s"], figures["dest_cpu_s"]), (0.6, 1.9))
         self.assertEqual((figures["source_cpu_raw_s"], figures["dest_cpu_raw_s"]), (1.0, 2.0))
-        held = runner.cpu_figures({"source": 0.1, "dest": 2.0}, 0.1, {"total_s": 4.0, "held": True}, 5.0)
+        held = runner.cpu_figures({"source": 0.1, "dest": 2.0}, 0.1, {"total_s": 4.0, "held": True}, 5.0, True)
         self.assertEqual((held["source_cpu_s"], held["dest_cpu_s"]), (0.0, 2.0))
 
 

@@ -51,7 +51,10 @@ static struct agent_sim_request request_of(size_t days, int vms)
                                         .seed = 4,
                                         .yen_per_gb = 0.1,
                                         .link_gbit_s = 100,
-                                        .lead_slots = 14};
+                                        .lead_slots = 14,
+                                        .replan_slots = 4,
+                                        .gate_slots = 2,
+                                        .imbalance_yen_per_kwh = 2};
 
     request.sites[0] = (struct agent_sim_site){AGENT_AREA_KYUSHU, 1.0, 1.0};
     request.sites[1] = (struct agent_sim_site){AGENT_AREA_KANSAI, 0.2, 1.0};
@@ -140,7 +143,9 @@ static void refused_signals_keep_everything_in_place(void **state)
             enum agent_sim_signal signal = which == 0 ? SIM_PV : SIM_PRICE;
             request.fault_count = 1;
             request.faults[0] = (struct agent_sim_fault){AGENT_AREA_KYUSHU, signal, kinds[k], -1};
+            request.method = &agent_fc_persistence; /* the gate comes before every method */
             run(&request);
+            assert_non_null(agent_sim_find(result, "rolling:persistence"));
             const char *name = agent_gate_fault_name(kinds[k]);
             if (result->verdict_count != 1) {
                 fail_msg("%s %s: %zu verdicts", agent_sim_signal_name(signal), name,
@@ -178,6 +183,33 @@ static void a_fault_passes(void **state)
     assert_int_equal(result->verdict_count, 1);
     assert_int_equal(result->verdicts[0].days, 1);
     assert_true(agent_sim_find(result, "plan:chosen")->account.migrations > 0);
+    agent_sim_result_done(result);
+}
+
+/* The plan that is made again uses what the day shows: cheaper than the day plan over a week, dwell
+ * kept, and charged for what it moves after gate closure, less when there is no gate. */
+static void rolling_uses_the_day(void **state)
+{
+    struct agent_sim_request request = request_of(6, 200);
+
+    (void)state;
+    request.replan_slots = 1;
+    request.method = &agent_fc_operator;
+    run(&request);
+    const struct agent_sim_outcome *rolling = agent_sim_find(result, "rolling:operator");
+    const struct agent_sim_outcome *day = agent_sim_find(result, "plan:operator");
+    assert_non_null(rolling);
+    assert_int_equal(rolling->account.slots, 6 * 48);
+    assert_int_equal(rolling->account.dwell_violations, 0);
+    assert_true(rolling->account.objective < day->account.objective);
+    assert_true(fabs(day->account.imbalance_kwh) < 1e-9);
+    double imbalance = rolling->account.imbalance_kwh;
+    assert_true(imbalance > 0 && imbalance < 0.05 * rolling->account.load_kwh);
+    agent_sim_result_done(result);
+    request.imbalance_yen_per_kwh = 100; /* nobody moves inside the gate at that price */
+    run(&request);
+    rolling = agent_sim_find(result, "rolling:operator");
+    assert_true(rolling->account.imbalance_kwh < 0.1 * imbalance + 1e-9);
     agent_sim_result_done(result);
 }
 
@@ -291,6 +323,7 @@ int main(void)
         cmocka_unit_test(same_request_same_result),
         cmocka_unit_test(refused_signals_keep_everything_in_place),
         cmocka_unit_test(a_fault_passes),
+        cmocka_unit_test(rolling_uses_the_day),
         cmocka_unit_test(random_requests),
         cmocka_unit_test(nonsense_is_refused),
         cmocka_unit_test(report_json_is_complete),

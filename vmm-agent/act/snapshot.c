@@ -297,6 +297,10 @@ static json_t *machine_json(const struct machine *machine)
         set(out, "armed", armed_json(machine));
         set(out, "fixed", json_string(act_fixed(machine, fixed, sizeof(fixed))));
         set(out, "reason", json_string(machine->reason));
+        set(out, "plan_reason",
+            text_or_null(machine->act->have_plan && machine->act->plan.vms[machine->vm].reason[0] != '\0'
+                             ? machine->act->plan.vms[machine->vm].reason
+                             : NULL));
     }
     return out;
 }
@@ -353,10 +357,28 @@ static json_t *plan_moves_json(const struct agent_act *act)
     return list;
 }
 
+/* A document counts slots from 00:00 of its first day; here they count from the plan's start. */
+static json_t *ways_from_start(const json_t *groups, json_int_t start_slot)
+{
+    json_t *out = json_deep_copy(groups);
+    size_t g, w, e;
+    json_t *group, *way, *entry;
+
+    json_array_foreach(out, g, group) {
+        json_array_foreach(json_object_get(group, "ways"), w, way) {
+            json_array_foreach(json_object_get(way, "at"), e, entry) {
+                json_t *slot = json_array_get(entry, 0);
+                json_integer_set(slot, json_integer_value(slot) - start_slot);
+            }
+        }
+    }
+    return out != NULL ? out : json_null();
+}
+
 static json_t *plan_json(const struct agent_act *act)
 {
-    static const char *const copied[] = {"made_at", "cost_yen", "stay_cost_yen", "bound_yen", "gap",
-                                         "kept", "groups", "figures", "signals", NULL};
+    static const char *const copied[] = {"made_at", "stay_cost_yen", "bound_yen", "gap",
+                                         "kept",    "figures",       "signals",   NULL};
     char start[AGENT_TIME_TEXT_SIZE];
 
     if (!act->have_plan) {
@@ -375,9 +397,13 @@ static json_t *plan_json(const struct agent_act *act)
         json_t *value = json_object_get(act->plan.document, copied[at]);
         json_object_set(out, copied[at], value != NULL ? value : json_null());
     }
-    /* a document counts slots from its own start: the Gantt's slots are relative to "start" */
-    set(out, "first_slot", json_integer(json_integer_value(
-                               json_object_get(act->plan.document, "start_slot"))));
+    json_t *cost = json_object_get(act->plan.document, "cost_yen");
+    json_t *total = json_is_object(cost) ? json_object_get(cost, "total") : cost;
+    json_object_set(out, "cost_yen", total != NULL ? total : json_null());
+    json_object_set(out, "cost_parts_yen", json_is_object(cost) ? cost : json_null());
+    set(out, "groups",
+        ways_from_start(json_object_get(act->plan.document, "groups"),
+                        json_integer_value(json_object_get(act->plan.document, "start_slot"))));
     return out;
 }
 

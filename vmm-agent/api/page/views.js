@@ -198,7 +198,7 @@ export function showVms(state, view) {
     return h("tr", {}, h("th", { scope: "row" }, vm.name, vm.group ? h("span", { class: "muted" }, ` ${vm.group}`) : null), cell("", chip(vm.state), "state"),
       cell(word("site"), [siteName(state, vm.site), vm.host ? h("span", { class: "muted" }, ` ${vm.host}`) : null, vm.wanted_site && vm.wanted_site !== vm.site ? h("div", { class: "warn" }, word("wanted_note", siteName(state, vm.wanted_site))) : null], "whole"),
       cell(word("power"), isNumber(vm.power_w) ? `${num(vm.power_w, 0)} W` : "–", "num"), cell(word("moves"), num(vm.moves, 0), "num"),
-      h("td", { class: "why" }, quoted(vm.reason ?? ""), vm.fixed && vm.fixed !== vm.reason ? h("div", { class: "muted" }, quoted(vm.fixed)) : null,
+      h("td", { class: "why" }, quoted(vm.reason ?? ""), vm.plan_reason && vm.plan_reason !== vm.fixed ? h("div", { class: "muted" }, quoted(vm.plan_reason)) : null, vm.fixed && vm.fixed !== vm.reason ? h("div", { class: "muted" }, quoted(vm.fixed)) : null,
         told ? h("div", { class: "explain" }, told) : null),
       h("td", { class: "act" }, h("button", { type: "button", class: "link-button", "data-key": `explain ${vm.name}`, "aria-expanded": told ? "true" : "false", "aria-label": `${word(told ? "explain_hide" : "explain")} ${vm.name}`, on: { click: () => view.explain(vm.name) } }, word(told ? "explain_hide" : "explain"))));
   };

@@ -261,7 +261,7 @@ static void on_ready(void *opaque, const json_t *greeting)
 
     qemu->version_major = (int)json_integer_value(json_object_get(version, "major"));
     qemu->version_minor = (int)json_integer_value(json_object_get(version, "minor"));
-    if (agent_qmp_peer(qemu->qmp) > 0) {
+    if (agent_qmp_peer(qemu->qmp) > 0 && agent_qmp_peer(qemu->qmp) != getpid()) {
         qemu->pid = agent_qmp_peer(qemu->qmp);
     }
     agent_qmp_command(qemu->qmp, "migrate-set-capabilities",

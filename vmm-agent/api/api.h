@@ -3,8 +3,8 @@
  * Owner: struct agent_api, from _open to _close.   Thread: the agent's loop; nothing here blocks.
  * Time:  now_ns, monotonic, from the caller.       Units: bytes, seconds, ns.
  *
- * Theory of operation. libmicrohttpd parses HTTP and speaks TLS; it has no thread of its own here but
- * an epoll descriptor per listener. Those, and one timer, hang in an epoll descriptor that the
+ * Theory of operation. libmicrohttpd parses HTTP and speaks TLS; it has no thread of its own here
+ * but an epoll descriptor per listener. Those, and one timer, hang in an epoll descriptor that the
  * agent's loop watches: agent_api_fd() is readable whenever agent_api_turn() has something to do.
  *
  * Two listeners: TCP (loopback unless TLS is on) and a unix socket for the command line. Every
@@ -13,8 +13,9 @@
  * handler see it. Every connection has a deadline that bytes trickling in do not extend. Events are
  * kept once, in a bounded ring; a stream only has a place in it (events.c).
  *
- * What is shown comes through struct agent_api_source, so the same server runs on the acting agent and,
- * in tests, on a document. docs/api.md is for its users, docs/openapi.json for their programs. */
+ * What is shown comes through struct agent_api_source, so the same server runs on the acting agent
+ * and, in tests, on a document. docs/api.md is for its users, docs/openapi.json for their programs.
+ */
 #ifndef AGENT_API_API_H
 #define AGENT_API_API_H
 

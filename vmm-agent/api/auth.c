@@ -55,8 +55,8 @@ static int check_owner(const char *path, const struct stat *found, struct agent_
     }
     if ((found->st_mode & 077) != 0) {
         return agent_error_set(error, EPERM,
-                               "api: %s has mode %04o: others can read the secret (chmod 600)", path,
-                               (unsigned)(found->st_mode & 07777));
+                               "api: %s has mode %04o: others can read the secret (chmod 600)",
+                               path, (unsigned)(found->st_mode & 07777));
     }
     return 0;
 }
@@ -183,7 +183,8 @@ enum agent_role agent_auth_bearer(struct agent_auth *auth, const char *header, c
     return control ? AGENT_ROLE_CONTROL : AGENT_ROLE_WATCH;
 }
 
-/* Is @name among the names of @certificate that may command? The common name and DNS names count. */
+/* Is @name among the names of @certificate that may command? The common name and DNS names count.
+ */
 static bool may_control(const struct agent_api_config *config, gnutls_x509_crt_t certificate,
                         const char *common)
 {
@@ -227,7 +228,8 @@ enum agent_role agent_auth_certificate(const struct agent_auth *auth, gnutls_ses
     }
     const gnutls_datum_t *list = gnutls_certificate_get_peers(session, &count);
     if (list == NULL || count == 0 ||
-        gnutls_certificate_verify_peers(session, &purpose, 1, &verdict) < 0 || verdict != 0 || gnutls_x509_crt_init(&certificate) < 0) {
+        gnutls_certificate_verify_peers(session, &purpose, 1, &verdict) < 0 || verdict != 0 ||
+        gnutls_x509_crt_init(&certificate) < 0) {
         return AGENT_ROLE_NONE;
     }
     enum agent_role role = AGENT_ROLE_NONE;
@@ -236,8 +238,8 @@ enum agent_role agent_auth_certificate(const struct agent_auth *auth, gnutls_ses
                                           &size) < 0) {
             common[0] = '\0';
         }
-        role = may_control(auth->config, certificate, common) ? AGENT_ROLE_CONTROL
-                                                              : AGENT_ROLE_WATCH;
+        role =
+            may_control(auth->config, certificate, common) ? AGENT_ROLE_CONTROL : AGENT_ROLE_WATCH;
         snprintf(caller, AGENT_CALLER_MAX, "cert:%s", common);
     }
     gnutls_x509_crt_deinit(certificate);

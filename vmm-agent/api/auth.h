@@ -36,7 +36,8 @@ struct agent_auth {
 };
 
 /** agent_auth_open() - read the secrets; a missing token_path is made (32 random bytes, 0600)
- * @config: borrowed until the end. Return: 0, -EPERM (others can read it), -EINVAL (too short), ... */
+ * @config: borrowed until the end. Return: 0, -EPERM (others can read it), -EINVAL (too short), ...
+ */
 int agent_auth_open(struct agent_auth *auth, const struct agent_api_config *config,
                     struct agent_error *error);
 

@@ -133,7 +133,8 @@ int agent_api_config_listen(const char *text, struct agent_api_config *config,
         return 0;
     }
     bool bracket = text[0] == '[';
-    if (strlen(text) >= sizeof(config->listen) || split_listen(text, host, sizeof(host), &port) < 0 ||
+    if (strlen(text) >= sizeof(config->listen) ||
+        split_listen(text, host, sizeof(host), &port) < 0 ||
         inet_pton(bracket ? AF_INET6 : AF_INET, host,
                   bracket ? (void *)&six_address : (void *)&four_address) != 1) {
         return agent_error_set(error, EINVAL,
@@ -212,36 +213,34 @@ static int read_tls(const struct agent_yaml *tls, struct agent_api_config *confi
     status = status < 0 ? status
                         : read_path(tls, "certificate", config->cert_path,
                                     sizeof(config->cert_path), error);
-    status = status < 0
-                 ? status
-                 : read_path(tls, "key", config->key_path, sizeof(config->key_path), error);
+    status = status < 0 ? status
+                        : read_path(tls, "key", config->key_path, sizeof(config->key_path), error);
     status = status < 0 ? status
                         : read_path(tls, "client_ca", config->client_ca_path,
                                     sizeof(config->client_ca_path), error);
-    return status < 0 ? status
-                      : read_names(agent_yaml_child(tls, "control_names"), config, error);
+    return status < 0 ? status : read_names(agent_yaml_child(tls, "control_names"), config, error);
 }
 
 static int read_limits(const struct agent_yaml *node, struct agent_api_limits *limits,
                        struct agent_error *error)
 {
     static const char *const limit_keys[] = {
-        "connections", "per_address", "streams",    "body_bytes", "request_s",
-        "reply_s",     "idle_s",      "rate_per_s", "rate_burst", "failures_per_minute",
-        NULL};
-    const struct agent_range ranges[] = {{1, 900}, {1, 900},  {0, 900},    {256, 1 << 20},
-                                         {1, 600}, {1, 3600}, {1, 3600},   {1, 100000},
+        "connections", "per_address", "streams",    "body_bytes",          "request_s", "reply_s",
+        "idle_s",      "rate_per_s",  "rate_burst", "failures_per_minute", NULL};
+    const struct agent_range ranges[] = {{1, 900},    {1, 900},  {0, 900},  {256, 1 << 20},
+                                         {1, 600},    {1, 3600}, {1, 3600}, {1, 100000},
                                          {1, 100000}, {1, 1000}};
-    unsigned *const out[] = {&limits->connections, &limits->per_address, &limits->streams,
-                             &limits->body_bytes,  &limits->request_s,   &limits->reply_s,
-                             &limits->idle_s,      &limits->rate_per_s,  &limits->rate_burst,
-                             &limits->failures_per_minute};
+    unsigned *const out[] = {&limits->connections, &limits->per_address,
+                             &limits->streams,     &limits->body_bytes,
+                             &limits->request_s,   &limits->reply_s,
+                             &limits->idle_s,      &limits->rate_per_s,
+                             &limits->rate_burst,  &limits->failures_per_minute};
     int status = node == NULL ? 0 : agent_yaml_only(node, limit_keys, error);
 
     for (size_t index = 0; limit_keys[index] != NULL && node != NULL && status == 0; index++) {
         double number = 0;
-        status = agent_yaml_number(node, limit_keys[index], ranges[index], *out[index], &number,
-                                   error);
+        status =
+            agent_yaml_number(node, limit_keys[index], ranges[index], *out[index], &number, error);
         if (status == 0 && number != (unsigned)number) {
             status = agent_yaml_fail(agent_yaml_child(node, limit_keys[index]), error,
                                      "%s: %g is not a whole number", limit_keys[index], number);
@@ -277,8 +276,8 @@ int agent_api_config_read(const struct agent_yaml *api, struct agent_api_config 
                         : read_path(api, "watch_token_file", config->watch_token_path,
                                     sizeof(config->watch_token_path), error);
     status = status < 0 ? status : read_tls(agent_yaml_child(api, "tls"), config, error);
-    status = status < 0 ? status
-                        : read_limits(agent_yaml_child(api, "limits"), &config->limits, error);
+    status =
+        status < 0 ? status : read_limits(agent_yaml_child(api, "limits"), &config->limits, error);
     return status < 0 ? status : agent_api_config_check(config, error);
 }
 
@@ -306,8 +305,9 @@ int agent_api_config_check(const struct agent_api_config *config, struct agent_e
         return agent_error_set(error, EINVAL, "api: tls has client_ca but no certificate and key");
     }
     if (config->control_name_count > 0 && config->client_ca_path[0] == '\0') {
-        return agent_error_set(error, EINVAL,
-                               "api: control_names are names in client certificates and need client_ca");
+        return agent_error_set(
+            error, EINVAL,
+            "api: control_names are names in client certificates and need client_ca");
     }
     if (!config->tcp) {
         return 0;

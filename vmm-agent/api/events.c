@@ -67,9 +67,9 @@ int agent_events_add(struct agent_events *events, const char *type, const json_t
 
     snprintf(id, sizeof(id), "%s-%llu", events->epoch, (unsigned long long)events->next);
     struct agent_event *event =
-        text == NULL ? NULL
-                     : event_make(id, type,
-                                  strlen(text) < AGENT_EVENT_BYTES_MAX ? text : "{\"cut\":true}");
+        text == NULL
+            ? NULL
+            : event_make(id, type, strlen(text) < AGENT_EVENT_BYTES_MAX ? text : "{\"cut\":true}");
     free(text);
     if (event == NULL) {
         return -ENOMEM;

@@ -3,11 +3,11 @@
  * Owner: embedded in struct agent_api.   Thread: the loop, no locks.
  * Time:  none.                           Units:  events, bytes.
  *
- * The text/event-stream format (WHATWG HTML, 9.2). An id is "EPOCH-NUMBER": EPOCH differs with every
- * start of the agent, so an id of an earlier life is known as such. A listener whose place has been
- * overwritten, or whose Last-Event-ID is not in the ring, gets one event "gap" ({"missed": N or null})
- * and goes on with what is there: it should read /v1/state again. A slow listener therefore costs a
- * number, not memory. */
+ * The text/event-stream format (WHATWG HTML, 9.2). An id is "EPOCH-NUMBER": EPOCH differs with
+ * every start of the agent, so an id of an earlier life is known as such. A listener whose place
+ * has been overwritten, or whose Last-Event-ID is not in the ring, gets one event "gap" ({"missed":
+ * N or null}) and goes on with what is there: it should read /v1/state again. A slow listener
+ * therefore costs a number, not memory. */
 #ifndef AGENT_API_EVENTS_H
 #define AGENT_API_EVENTS_H
 
@@ -18,13 +18,14 @@
 
 #define AGENT_EVENTS_MAX       1024
 #define AGENT_EVENTS_BYTES_MAX (1u << 20) /* of all events together */
-#define AGENT_EVENT_BYTES_MAX  (64u << 10) /* of one; a larger one is announced without its content */
+#define AGENT_EVENT_BYTES_MAX                                                                      \
+    (64u << 10) /* of one; a larger one is announced without its content */
 
 struct agent_event; /* one event as sent, counted references */
 
 struct agent_events {
     struct agent_event *ring[AGENT_EVENTS_MAX];
-    uint64_t next; /* number of the next event, from 1; those in the ring end just before it */
+    uint64_t next;  /* number of the next event, from 1; those in the ring end just before it */
     uint64_t first; /* number of the oldest one still there */
     size_t bytes;
     char epoch[20];

@@ -91,7 +91,8 @@ static bool passes(const json_t *member, const char *key, const char *filter)
     return filter[0] == '\0' || answers_to(member, key, filter);
 }
 
-/* One page of a list: members after @after, at most @limit; "next" is the last one's name, or null. */
+/* One page of a list: members after @after, at most @limit; "next" is the last one's name, or null.
+ */
 static enum MHD_Result handle_list(struct request *request, struct MHD_Connection *mhd,
                                    const json_t *state, json_t *list)
 {
@@ -103,7 +104,8 @@ static enum MHD_Result handle_list(struct request *request, struct MHD_Connectio
     size_t index;
     json_t *member;
 
-    json_array_foreach(list, index, member) {
+    json_array_foreach(list, index, member)
+    {
         if (!begun) {
             begun = answers_to(member, route->key, route->after);
             continue;
@@ -149,7 +151,8 @@ static enum MHD_Result handle_section(struct agent_api *api, struct request *req
                                 json_pack("{s:O?, s:O?}", "now", json_object_get(state, "now"),
                                           request->route.section, section));
     }
-    json_array_foreach(section, index, member) {
+    json_array_foreach(section, index, member)
+    {
         if (answers_to(member, request->route.key, request->route.name)) {
             return reply_json(request, mhd, MHD_HTTP_OK, json_incref(member));
         }
@@ -185,10 +188,9 @@ static enum MHD_Result handle_command(struct agent_api *api, struct request *req
 {
     struct agent_error error = {0};
     json_error_t where;
-    json_t *args = request->body_size == 0
-                       ? json_object()
-                       : json_loadb(request->body, request->body_size, JSON_REJECT_DUPLICATES,
-                                    &where);
+    json_t *args = request->body_size == 0 ? json_object()
+                                           : json_loadb(request->body, request->body_size,
+                                                        JSON_REJECT_DUPLICATES, &where);
 
     if (!json_is_object(args)) {
         json_decref(args);

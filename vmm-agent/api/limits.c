@@ -42,14 +42,14 @@ static struct agent_bucket *find(struct agent_limits *limits, const struct socka
         struct agent_bucket *bucket = &limits->buckets[index];
         if (bucket->family == family && memcmp(bucket->key, key, sizeof(key)) == 0) {
             double passed_s = (double)(now_ns - bucket->seen_ns) / NS_PER_S;
-            bucket->requests = fmin(limits->burst, bucket->requests + passed_s * limits->rate_per_s);
+            bucket->requests =
+                fmin(limits->burst, bucket->requests + passed_s * limits->rate_per_s);
             bucket->failures = fmin(limits->failures_per_minute,
                                     bucket->failures + passed_s * limits->failures_per_minute / 60);
             bucket->seen_ns = now_ns;
             return bucket;
         }
-        if (bucket->family == 0 ||
-            (oldest->family != 0 && bucket->seen_ns < oldest->seen_ns)) {
+        if (bucket->family == 0 || (oldest->family != 0 && bucket->seen_ns < oldest->seen_ns)) {
             oldest = oldest->family == 0 ? oldest : bucket;
         }
     }

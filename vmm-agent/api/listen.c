@@ -52,11 +52,10 @@ static int lock_path(const char *path, struct agent_error *error)
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         int code = errno;
         close(fd);
-        return code == EWOULDBLOCK
-                   ? agent_error_set(error, EADDRINUSE,
-                                     "api: another agent is listening on %s", path)
-                   : agent_error_set(error, code, "api: %s cannot be locked: %s", name,
-                                     strerror(code));
+        return code == EWOULDBLOCK ? agent_error_set(error, EADDRINUSE,
+                                                     "api: another agent is listening on %s", path)
+                                   : agent_error_set(error, code, "api: %s cannot be locked: %s",
+                                                     name, strerror(code));
     }
     return fd;
 }
@@ -90,8 +89,8 @@ int listen_control(const char *path, int *lock_fd, struct agent_error *error)
     struct stat found;
 
     if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
-        return agent_error_set(error, ENAMETOOLONG, "api: socket %s is longer than %zu bytes",
-                               path, sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+        return agent_error_set(error, ENAMETOOLONG, "api: socket %s is longer than %zu bytes", path,
+                               sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
     }
     int lock = lock_path(path, error);
     if (lock < 0) {
@@ -100,8 +99,7 @@ int listen_control(const char *path, int *lock_fd, struct agent_error *error)
     if (lstat(path, &found) == 0) { /* left by an agent that was killed: we hold the lock */
         if (!S_ISSOCK(found.st_mode)) {
             close(lock);
-            return agent_error_set(error, EEXIST, "api: socket %s is there and is no socket",
-                                   path);
+            return agent_error_set(error, EEXIST, "api: socket %s is there and is no socket", path);
         }
         unlink(path);
     }

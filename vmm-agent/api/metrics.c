@@ -48,8 +48,8 @@ void agent_metrics_request(struct agent_metrics *metrics, const char *route, uns
     size_t index = 0;
 
     observe(&metrics->request_s, (double)duration_ns / NS_PER_S);
-    while (index < metrics->series_count && (metrics->series[index].route != route ||
-                                             metrics->series[index].status != status)) {
+    while (index < metrics->series_count &&
+           (metrics->series[index].route != route || metrics->series[index].status != status)) {
         index++;
     }
     if (index == metrics->series_count) {

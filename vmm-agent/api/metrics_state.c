@@ -4,16 +4,15 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define KW       1000.0
-#define KWH      3.6e6            /* J */
-#define GBIT_S   (1e9 / 8)        /* bytes/s */
-#define MIB      1048576.0
+#define KW     1000.0
+#define KWH    3.6e6     /* J */
+#define GBIT_S (1e9 / 8) /* bytes/s */
+#define MIB    1048576.0
 
 /* One number of every member of a list.
  * @list: "sites", or "dr/sites" one level down
  * @key: "power_kw", or "battery/soc_kwh" one level down; booleans count 0 and 1
- * @labels: members that tell one sample from another, ended by NULL; label names are the same
- *          words except that a list's "name" is called after the list's member */
+ */
 struct list_gauge {
     const char *name;
     const char *type;
@@ -21,36 +20,20 @@ struct list_gauge {
     const char *list;
     const char *key;
     double scale;
-    const char *labels[3][2]; /* label, member */
+    enum labels labels;
 };
 
-#define SITE                                                                                       \
-    {                                                                                              \
-        {"site", "name"}                                                                           \
-    }
-#define HOST                                                                                       \
-    {                                                                                              \
-        {"host", "name"},                                                                          \
-        {                                                                                          \
-            "site", "site"                                                                         \
-        }                                                                                          \
-    }
-#define VM                                                                                         \
-    {                                                                                              \
-        {"vm", "name"}                                                                             \
-    }
-#define LINK                                                                                       \
-    {                                                                                              \
-        {"a", "a"},                                                                                \
-        {                                                                                          \
-            "b", "b"                                                                               \
-        }                                                                                          \
-    }
+/* What tells one sample from another: label, and the member it is read from. */
+enum labels { SITE, HOST, VM, LINK, DR_SITE, MOVE };
 
-#define DR_SITE                                                                                    \
-    {                                                                                              \
-        {"site", "site"}                                                                           \
-    }
+static const struct {
+    const char *label;
+    const char *member;
+} label_sets[][3] = {
+    [SITE] = {{"site", "name"}},    [HOST] = {{"host", "name"}, {"site", "site"}},
+    [VM] = {{"vm", "name"}},        [LINK] = {{"a", "a"}, {"b", "b"}},
+    [DR_SITE] = {{"site", "site"}}, [MOVE] = MOVE,
+};
 
 static const struct list_gauge list_gauges[] = {
     {"vmm_agent_site_power_watts", "gauge", "Power by the declared model on measured CPU time.",
@@ -59,8 +42,8 @@ static const struct list_gauge list_gauges[] = {
      KW, SITE},
     {"vmm_agent_site_surplus_watts", "gauge", "Renewable surplus of the current slot.", "sites",
      "surplus_kw", KW, SITE},
-    {"vmm_agent_site_price_yen_per_joule", "gauge", "Price of the current slot (x 3.6e6 = yen/kWh).",
-     "sites", "price_yen_per_kwh", 1 / KWH, SITE},
+    {"vmm_agent_site_price_yen_per_joule", "gauge",
+     "Price of the current slot (x 3.6e6 = yen/kWh).", "sites", "price_yen_per_kwh", 1 / KWH, SITE},
     {"vmm_agent_site_carbon_grams_per_joule", "gauge", "CO2 of the current slot.", "sites",
      "carbon_g_per_kwh", 1 / KWH, SITE},
     {"vmm_agent_site_energy_joules_total", "counter", "Energy used since the agent started.",
@@ -145,9 +128,10 @@ static bool number_at(const json_t *object, const char *path, double *value)
 
 static void write_labels(FILE *out, const struct list_gauge *gauge, const json_t *member)
 {
-    for (size_t index = 0; index < 3 && gauge->labels[index][0] != NULL; index++) {
-        const char *text = json_string_value(json_object_get(member, gauge->labels[index][1]));
-        fprintf(out, "%s%s=\"", index == 0 ? "{" : ",", gauge->labels[index][0]);
+    for (size_t index = 0; index < 3 && label_sets[gauge->labels][index].label != NULL; index++) {
+        const char *text =
+            json_string_value(json_object_get(member, label_sets[gauge->labels][index].member));
+        fprintf(out, "%s%s=\"", index == 0 ? "{" : ",", label_sets[gauge->labels][index].label);
         agent_metrics_label(out, text != NULL ? text : "");
         fputc('"', out);
     }
@@ -161,7 +145,8 @@ static void write_list_gauge(FILE *out, const struct list_gauge *gauge, const js
     size_t index;
     json_t *member;
 
-    json_array_foreach(list, index, member) {
+    json_array_foreach(list, index, member)
+    {
         double value = 0;
         if (!number_at(member, gauge->key, &value)) {
             continue;
@@ -185,7 +170,8 @@ static void write_counts(FILE *out, const char *name, const char *help, const js
         unsigned count = 0;
         size_t index;
         json_t *member;
-        json_array_foreach(list, index, member) {
+        json_array_foreach(list, index, member)
+        {
             const char *value = json_string_value(json_object_get(member, key));
             count += value != NULL && strcmp(value, *words) == 0;
         }
@@ -197,25 +183,26 @@ static void write_counts(FILE *out, const char *name, const char *help, const js
 static void write_migrations(FILE *out, const json_t *list)
 {
     static const struct list_gauge open_gauges[] = {
-        {"vmm_agent_migration_progress_ratio", "gauge", "Progress of an open migration.", "", "progress",
-         1, {{"vm", "vm"}, {"from", "from"}, {"to", "to"}}},
+        {"vmm_agent_migration_progress_ratio", "gauge", "Progress of an open migration.", "",
+         "progress", 1, MOVE},
         {"vmm_agent_migration_rate_bytes_per_second", "gauge", "Rate of an open migration.", "",
-         "rate_gbit_s", GBIT_S, {{"vm", "vm"}, {"from", "from"}, {"to", "to"}}},
+         "rate_gbit_s", GBIT_S, MOVE},
         {"vmm_agent_migration_in_flight_bytes", "gauge", "Bytes sent and not yet applied.", "",
-         "in_flight_bytes", 1, {{"vm", "vm"}, {"from", "from"}, {"to", "to"}}},
+         "in_flight_bytes", 1, MOVE},
         {"vmm_agent_migration_predicted_blackout_seconds", "gauge",
-         "Blackout if the switchover came now.", "", "predicted_blackout_ms", 0.001,
-         {{"vm", "vm"}, {"from", "from"}, {"to", "to"}}},
+         "Blackout if the switchover came now.", "", "predicted_blackout_ms", 0.001, MOVE},
     };
 
     for (size_t row = 0; row < sizeof(open_gauges) / sizeof(open_gauges[0]); row++) {
         bool begun = false;
         size_t index;
         json_t *member;
-        json_array_foreach(list, index, member) {
+        json_array_foreach(list, index, member)
+        {
             const char *state = json_string_value(json_object_get(member, "state"));
             double value = 0;
-            bool open = state != NULL && (strcmp(state, "running") == 0 || strcmp(state, "held") == 0);
+            bool open =
+                state != NULL && (strcmp(state, "running") == 0 || strcmp(state, "held") == 0);
             if (!open || !number_at(member, open_gauges[row].key, &value)) {
                 continue;
             }
@@ -242,8 +229,8 @@ static void write_build(FILE *out, const json_t *agent)
 
 void agent_metrics_write_state(FILE *out, const json_t *state)
 {
-    static const char *const vm_states[] = {"unknown", "absent", "running", "paused", "moving",
-                                            NULL};
+    static const char *const vm_states[] = {"unknown", "absent", "running",
+                                            "paused",  "moving", NULL};
     static const char *const open_states[] = {"queued", "running", "held", "unknown", NULL};
     static const char *const severities[] = {"warning", "person", NULL};
 

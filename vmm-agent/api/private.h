@@ -14,11 +14,11 @@
 #include "api/metrics.h"
 #include "api/route.h"
 
-#define LISTENERS_MAX     2
-#define STATE_FRESH_NS    INT64_C(200000000)   /* one snapshot serves everybody for so long */
-#define STREAM_PING_NS    INT64_C(15000000000) /* a comment to a silent stream */
-#define SWEEP_NS          INT64_C(250000000)   /* between looks at deadlines */
-#define HEADER_BYTES_MAX  32768                /* request line and headers of one connection */
+#define LISTENERS_MAX    2
+#define STATE_FRESH_NS   INT64_C(200000000)   /* one snapshot serves everybody for so long */
+#define STREAM_PING_NS   INT64_C(15000000000) /* a comment to a silent stream */
+#define SWEEP_NS         INT64_C(250000000)   /* between looks at deadlines */
+#define HEADER_BYTES_MAX 32768                /* request line and headers of one connection */
 
 struct listener {
     struct agent_api *api;

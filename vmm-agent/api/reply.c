@@ -92,8 +92,8 @@ enum MHD_Result reply_problem(struct request *request, struct MHD_Connection *mh
     if (words == NULL) {
         words = json_string("the reason holds bytes that are no text");
     }
-    json_t *problem = json_pack("{s:{s:s, s:o}}", "error", "code", name != NULL ? name : "EIO",
-                                "text", words);
+    json_t *problem =
+        json_pack("{s:{s:s, s:o}}", "error", "code", name != NULL ? name : "EIO", "text", words);
     char *text = json_dumps(problem, JSON_COMPACT);
     json_decref(problem);
     struct MHD_Response *response =

@@ -53,9 +53,9 @@ static enum agent_role identify(struct listener *listener, struct request *reque
                                       request->caller);
     }
     if (role == AGENT_ROLE_NONE) {
-        role = agent_auth_bearer(
-            &api->auth, MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Authorization"),
-            request->caller);
+        role = agent_auth_bearer(&api->auth,
+                                 MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Authorization"),
+                                 request->caller);
     }
     return role;
 }
@@ -72,7 +72,8 @@ static unsigned check_caller(struct listener *listener, struct request *request,
     }
     unsigned wait_s = listener->local ? 0 : agent_limits_guess(&api->limits, address, api->now_ns);
     if (wait_s > 0) {
-        agent_error_set(error, EAGAIN, "too many wrong secrets from this address; wait %u s", wait_s);
+        agent_error_set(error, EAGAIN, "too many wrong secrets from this address; wait %u s",
+                        wait_s);
         error->line = wait_s;
         return MHD_HTTP_TOO_MANY_REQUESTS;
     }
@@ -95,7 +96,8 @@ static unsigned check_caller(struct listener *listener, struct request *request,
     return 0;
 }
 
-/* Length and type of a body before a byte of it is taken. Return: 0 or the status of the refusal. */
+/* Length and type of a body before a byte of it is taken. Return: 0 or the status of the refusal.
+ */
 static unsigned check_body(struct listener *listener, struct request *request,
                            struct MHD_Connection *mhd, struct agent_error *error)
 {
@@ -215,8 +217,8 @@ static void log_request(const struct listener *listener, const struct request *r
                         request->caller, "status", (int)status, "listener",
                         listener->local ? "control" : "tcp"),
               "%s %s%s%s by %s: %u", request->method,
-              request->route.label != NULL ? request->route.label : "unknown",
-              command ? " " : "", command ? request->route.name : "",
+              request->route.label != NULL ? request->route.label : "unknown", command ? " " : "",
+              command ? request->route.name : "",
               request->caller[0] != '\0' ? request->caller : "nobody", status);
 }
 

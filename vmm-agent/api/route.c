@@ -52,10 +52,20 @@ static const struct pattern patterns[] = {
     SECTION("alerts", "key", TAKES_PAGE),
     SECTION("plan", "", TAKES_NOTHING),
     SECTION("dr", "", TAKES_NOTHING),
-    {{"v1", "vms", "*", "explain"}, AGENT_ROUTE_EXPLAIN, AGENT_ROLE_WATCH,
-     "/v1/vms/{name}/explain", "vms", "name", 0},
-    {{"v1", "command", "*"}, AGENT_ROUTE_COMMAND, AGENT_ROLE_CONTROL, "/v1/command/{verb}", "",
-     "", 0},
+    {{"v1", "vms", "*", "explain"},
+     AGENT_ROUTE_EXPLAIN,
+     AGENT_ROLE_WATCH,
+     "/v1/vms/{name}/explain",
+     "vms",
+     "name",
+     0},
+    {{"v1", "command", "*"},
+     AGENT_ROUTE_COMMAND,
+     AGENT_ROLE_CONTROL,
+     "/v1/command/{verb}",
+     "",
+     "",
+     0},
 };
 
 static int hex(char letter)
@@ -79,8 +89,9 @@ static int decode(const char *from, const char *end, char *out, size_t size,
             int high = end - from >= 2 ? hex(from[0]) : -1;
             int low = high >= 0 ? hex(from[1]) : -1;
             if (low < 0) {
-                return agent_error_set(error, EINVAL, "a %% in the address is not followed by two "
-                                                      "hexadecimal digits");
+                return agent_error_set(error, EINVAL,
+                                       "a %% in the address is not followed by two "
+                                       "hexadecimal digits");
             }
             byte = high * 16 + low;
             from += 2;
@@ -139,7 +150,8 @@ static bool fits(const struct pattern *pattern, char segments[][AGENT_ROUTE_NAME
 
     for (; index < count && pattern->segments[index] != NULL; index++) {
         bool any = strcmp(pattern->segments[index], "*") == 0;
-        if (any ? segments[index][0] == '\0' : strcmp(pattern->segments[index], segments[index]) != 0) {
+        if (any ? segments[index][0] == '\0'
+                : strcmp(pattern->segments[index], segments[index]) != 0) {
             return false;
         }
     }
@@ -250,9 +262,11 @@ int agent_route_find(const char *method, const char *target, struct agent_route 
     if (count < 0 && count != -ENOENT) {
         return count;
     }
-    if (pattern == NULL || (pattern->kind == AGENT_ROUTE_COMMAND && !agent_route_verb(route->name))) {
-        return agent_error_set(error, ENOENT, "there is nothing at this address; /v1/openapi.json "
-                                              "lists what there is");
+    if (pattern == NULL ||
+        (pattern->kind == AGENT_ROUTE_COMMAND && !agent_route_verb(route->name))) {
+        return agent_error_set(error, ENOENT,
+                               "there is nothing at this address; /v1/openapi.json "
+                               "lists what there is");
     }
     route->kind = pattern->kind;
     route->needs = pattern->needs;

@@ -40,7 +40,8 @@ enum agent_role {
 /** struct agent_route - a request target, understood
  * @label:   the route without names, for metrics and the log; static
  * @section: member of the state document; static, "" when it does not apply
- * @key:     what a member of that list is called by ("name", "id"), "" = a list without pages; static
+ * @key:     what a member of that list is called by ("name", "id"), "" = a list without pages;
+ * static
  * @name, @after, @site, @state: decoded, "" when not given
  * @limit:   1..AGENT_ROUTE_LIMIT_MAX
  * @allow:   methods, for 405 and Allow */
@@ -60,8 +61,8 @@ struct agent_route {
 
 /** agent_route_find() - what @method @target asks for
  * @target: as on the request line ("/v1/vms/web%2D1?limit=5")
- * Return: 0; -ENOENT (no such path), -EPERM (the path does not know @method; @route->allow says which
- * it knows), -EINVAL (a parameter or an escape), -ENAMETOOLONG; with words for the client. */
+ * Return: 0; -ENOENT (no such path), -EPERM (the path does not know @method; @route->allow says
+ * which it knows), -EINVAL (a parameter or an escape), -ENAMETOOLONG; with words for the client. */
 int agent_route_find(const char *method, const char *target, struct agent_route *route,
                      struct agent_error *error);
 

@@ -16,7 +16,7 @@
 #include "support/log.h"
 
 #define PEM_BYTES_MAX  (1u << 20)
-#define ROUNDS_MAX     16 /* of MHD_run() in one turn, so that one busy client cannot hold the loop */
+#define ROUNDS_MAX     16 /* of MHD_run() in one turn: a busy client must not hold the loop */
 #define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE"
 #define OPTIONS_MAX    24
 #define NS_PER_MS      INT64_C(1000000)
@@ -61,8 +61,7 @@ static void connection_changed(void *opaque, struct MHD_Connection *mhd, void **
         connection->listener = listener;
         connection->mhd = mhd;
         connection->fd = found->connect_fd;
-        connection->deadline_ns =
-            api->now_ns + (int64_t)api->config.limits.request_s * 1000000000;
+        connection->deadline_ns = api->now_ns + (int64_t)api->config.limits.request_s * 1000000000;
         connection->next = api->connections;
         if (api->connections != NULL) {
             api->connections->previous = connection;
@@ -126,8 +125,8 @@ static int setup_tls(struct agent_api *api, struct setup *setup, struct agent_er
     int status = agent_file_read(api->config.cert_path, PEM_BYTES_MAX, &setup->cert, &size, error);
     status = status < 0 ? status : read_key(api->config.key_path, &setup->key, error);
     if (status == 0 && api->config.client_ca_path[0] != '\0') {
-        status = agent_file_read(api->config.client_ca_path, PEM_BYTES_MAX, &setup->client_ca, &size,
-                                 error);
+        status = agent_file_read(api->config.client_ca_path, PEM_BYTES_MAX, &setup->client_ca,
+                                 &size, error);
     }
     if (status < 0) {
         return status;
@@ -176,10 +175,9 @@ static int start_daemon(struct agent_api *api, int fd, bool local, struct agent_
     option(&setup, MHD_OPTION_END, 0, NULL);
     if (status == 0) {
         /* the logger comes first, so that a failed start says why */
-        listener->daemon =
-            MHD_start_daemon(flags, 0, NULL, NULL, request_step, listener,
-                             MHD_OPTION_EXTERNAL_LOGGER, say, NULL, MHD_OPTION_ARRAY, setup.options,
-                             MHD_OPTION_END);
+        listener->daemon = MHD_start_daemon(flags, 0, NULL, NULL, request_step, listener,
+                                            MHD_OPTION_EXTERNAL_LOGGER, say, NULL, MHD_OPTION_ARRAY,
+                                            setup.options, MHD_OPTION_END);
         if (listener->daemon == NULL) {
             status = agent_error_set(error, EINVAL,
                                      listener->tls ? "api: TLS cannot be started: do %s and %s "

@@ -81,7 +81,8 @@ enum MHD_Result stream_open(struct agent_api *api, struct request *request,
     MHD_add_response_header(response, "Content-Type", "text/event-stream; charset=utf-8");
     MHD_add_response_header(response, "X-Accel-Buffering", "no");
     enum MHD_Result result = reply_queue(request, mhd, MHD_HTTP_OK, response);
-    request->connection->deadline_ns = INT64_MAX; /* ended by the idle limit when it stops reading */
+    request->connection->deadline_ns =
+        INT64_MAX; /* ended by the idle limit when it stops reading */
     return result;
 }
 

@@ -144,8 +144,10 @@ int agent_log_level_of(const char *name, enum agent_log_level *level, struct age
     int index = name_index(level_names, name);
 
     if (index < 0) {
-        return agent_error_set(error, EINVAL, "log level '%.40s' is not one of error, warning, "
-                                              "notice, info, debug", name);
+        return agent_error_set(error, EINVAL,
+                               "log level '%.40s' is not one of error, warning, "
+                               "notice, info, debug",
+                               name);
     }
     *level = (enum agent_log_level)(index + AGENT_LOG_ERROR);
     return 0;
@@ -156,7 +158,8 @@ int agent_log_wants(enum agent_log_level level)
     return level <= log_state.level;
 }
 
-/* One field of the native protocol: "KEY=value\n", or with a length when the value has line ends. */
+/* One field of the native protocol: "KEY=value\n", or with a length when the value has line ends.
+ */
 static void journal_field(struct line *line, const char *key, const char *value)
 {
     size_t size = strlen(value);
@@ -181,7 +184,8 @@ static void journal_fields(struct line *line, const json_t *fields)
     const char *key;
     json_t *value;
 
-    json_object_foreach((json_t *)fields, key, value) {
+    json_object_foreach((json_t *)fields, key, value)
+    {
         char name[KEY_MAX];
         size_t at = (size_t)snprintf(name, sizeof(name), "VMM_");
         for (const char *from = key; *from != '\0' && at + 1 < sizeof(name); from++) {
@@ -189,9 +193,10 @@ static void journal_fields(struct line *line, const json_t *fields)
             name[at++] = isalnum(letter) ? (char)toupper(letter) : '_';
         }
         name[at] = '\0';
-        char *deep = json_is_string(value)
-                         ? NULL
-                         : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(10));
+        char *deep =
+            json_is_string(value)
+                ? NULL
+                : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(10));
         const char *text = json_is_string(value) ? json_string_value(value) : deep;
         /* a field that does not fit whole would break the framing: left out */
         if (text != NULL && line->size + strlen(text) + KEY_MAX + 16 < sizeof(line->bytes)) {
@@ -253,9 +258,9 @@ static void write_json(enum agent_log_level level, const char *event, const json
         words = json_stringn_nocheck("", 0);
         plain_words(message, words);
     }
-    json_t *object = json_pack("{s:s, s:s, s:s, s:o}", "time", time_text, "level",
-                               level_names[level - AGENT_LOG_ERROR], "event", event, "message",
-                               words);
+    json_t *object =
+        json_pack("{s:s, s:s, s:s, s:o}", "time", time_text, "level",
+                  level_names[level - AGENT_LOG_ERROR], "event", event, "message", words);
     if (object == NULL) {
         return;
     }
@@ -267,7 +272,8 @@ static void write_json(enum agent_log_level level, const char *event, const json
     if (text != NULL && strlen(text) + 1 < AGENT_LOG_LINE_MAX) {
         dprintf(log_state.fd, "%s\n", text);
     } else if (text != NULL && fields != NULL) {
-        write_json(level, event, NULL, message); /* the words without the fields that are too long */
+        write_json(level, event, NULL,
+                   message); /* the words without the fields that are too long */
     }
     free(text);
 }

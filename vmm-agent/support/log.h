@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* log.h - one line per thing that happened: words for people, fields for machines
- * Owner: the process (one log, as there is one standard error).   Thread: main; a line is one write.
- * Time:  CLOCK_REALTIME read here, for the line only.             Units:  as named by each field.
+ * Owner: the process (one log, as there is one standard error).   Thread: main; a line is one
+ * write. Time:  CLOCK_REALTIME read here, for the line only.             Units:  as named by each
+ * field.
  *
  * Three forms: text ("warning: words"), JSON (one object a line), journal (the native protocol of
  * systemd-journald: one datagram of FIELD=value per line, so fields can be searched for:

@@ -21,6 +21,7 @@ class Server:
 
     def __init__(self, program, document=(), api=None, state=None):
         self.program, self.document, self.api, self.given = program, document, api or {}, state
+        self.sockets = []
 
     def __enter__(self):
         self.folder = tempfile.mkdtemp(prefix="api-")
@@ -34,7 +35,9 @@ class Server:
         with open(os.path.join(self.folder, "c.yaml"), "w", encoding="utf-8") as file:
             json.dump({"api": settings}, file)  # JSON is YAML
         self.log = open(os.path.join(self.folder, "log"), "w+b")
-        self.process = subprocess.Popen([self.program, self.state, os.path.join(self.folder, "c.yaml")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)
+        # under AddressSanitizer freed memory stays for a while, which must not be taken for growth
+        environment = dict(os.environ, ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=2:thread_local_quarantine_size_kb=64")
+        self.process = subprocess.Popen([self.program, self.state, os.path.join(self.folder, "c.yaml")], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)
         line = self.process.stdout.readline().decode()
         if not line.startswith("port "):
             self.process.wait(WAIT_S)
@@ -49,6 +52,8 @@ class Server:
         return self
 
     def _let_go(self):
+        for one in self.sockets:
+            one.close()
         self.process.stdin.close()
         self.process.stdout.close()
         self.log.close()
@@ -109,11 +114,12 @@ class Server:
         status, _, body = self.ask(method, path, **more)
         return status, json.loads(body)
 
-    def raw(self, path=None):
-        """A socket to TCP, or to the unix socket at PATH."""
-        if path is None:
-            return socket.create_connection(("127.0.0.1", self.port), timeout=WAIT_S)
-        one = socket.socket(socket.AF_UNIX)
+    def raw(self, path=None, receive_bytes=None):
+        """A socket to TCP, or to the unix socket at PATH; closed with the server at the latest."""
+        one = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
+        self.sockets.append(one)
+        if receive_bytes:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         one.settimeout(WAIT_S)
-        one.connect(path)
+        one.connect(path or ("127.0.0.1", self.port))
         return one

@@ -267,9 +267,7 @@ class Greedy(unittest.TestCase):
     def test_slow_reader(self):
         big = json.dumps({"schema": "x", "now": "n", "vms": [{"name": "v%d" % number, "reason": "r" * 400} for number in range(20000)]})
         with Server(PROGRAM, api=QUICK, state=big) as server:
-            slow = socket.socket()
-            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            slow.connect(("127.0.0.1", server.port))
+            slow = server.raw(receive_bytes=4096)
             slow.send(("GET /v1/state HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n" % server.token).encode())
             time.sleep(4)
             took = 0
@@ -358,9 +356,7 @@ class Streams(unittest.TestCase):
     def test_slow_listener_costs_no_memory(self):
         with Server(PROGRAM) as server:
             quick, good = self.open(server)
-            slow = socket.socket()
-            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            slow.connect(("127.0.0.1", server.port))
+            slow = server.raw(receive_bytes=4096)
             slow.send(("GET /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n" % server.token).encode())
             lines_until(good, b": here\n")
             before = server.resident_kib()

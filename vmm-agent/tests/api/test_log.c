@@ -56,7 +56,9 @@ static void test_json(void **state)
 
     (void)state;
     assert_int_equal(pipe_log(AGENT_LOG_JSON, AGENT_LOG_DEBUG, fds), 0);
-    agent_log(AGENT_LOG_ERROR, "a.b", json_pack("{s:s, s:s, s:[i]}", "vm", "web\"1\n", "event", "mine", "l", 5), "line\nend");
+    agent_log(AGENT_LOG_ERROR, "a.b",
+              json_pack("{s:s, s:s, s:[i]}", "vm", "web\"1\n", "event", "mine", "l", 5),
+              "line\nend");
     size_t size = take(fds[0]);
     assert_ptr_equal(strchr(got, '\n'), got + size - 1); /* one line, whatever is in it */
     line = json_loads(got, 0, NULL);
@@ -98,11 +100,14 @@ static void test_journal(void **state)
     static const char two_lines[] = "MESSAGE\n\x09\0\0\0\0\0\0\0one\nthree\nPRIORITY=4\n";
 
     (void)state;
-    assert_int_equal(agent_log_open(AGENT_LOG_JOURNAL, AGENT_LOG_INFO, 2, "/nowhere/socket", &error), -ENOENT);
+    assert_int_equal(
+        agent_log_open(AGENT_LOG_JOURNAL, AGENT_LOG_INFO, 2, "/nowhere/socket", &error), -ENOENT);
     assert_non_null(strstr(error.text, "/nowhere/socket"));
     journal = bind_journal();
     assert_int_equal(agent_log_open(AGENT_LOG_JOURNAL, AGENT_LOG_INFO, 2, path, NULL), 0);
-    agent_log(AGENT_LOG_NOTICE, "migration.stage", json_pack("{s:s, s:i, s:{s:b}}", "vm", "web-1", "in-flight bytes", 5, "deep", "x", 1), "moves");
+    agent_log(AGENT_LOG_NOTICE, "migration.stage",
+              json_pack("{s:s, s:i, s:{s:b}}", "vm", "web-1", "in-flight bytes", 5, "deep", "x", 1),
+              "moves");
     take(journal);
     assert_string_equal(got, "MESSAGE=moves\nPRIORITY=5\nSYSLOG_IDENTIFIER=vmm-agent\n"
                              "VMM_EVENT=migration.stage\nVMM_VM=web-1\nVMM_IN_FLIGHT_BYTES=5\n"
@@ -115,7 +120,8 @@ static void test_journal(void **state)
     assert_non_null(strstr(got, "VMM_PRIORITY_0_X=v\n"));
 }
 
-/* A journal that does not read costs lines, never time; the next line that arrives says how many. */
+/* A journal that does not read costs lines, never time; the next line that arrives says how many.
+ */
 static void test_full_journal(void **state)
 {
     int sent = 4000;
@@ -178,9 +184,9 @@ static void test_notify(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),         cmocka_unit_test(test_json),
-        cmocka_unit_test(test_journal),      cmocka_unit_test(test_full_journal),
-        cmocka_unit_test(test_names),        cmocka_unit_test(test_notify),
+        cmocka_unit_test(test_text),    cmocka_unit_test(test_json),
+        cmocka_unit_test(test_journal), cmocka_unit_test(test_full_journal),
+        cmocka_unit_test(test_names),   cmocka_unit_test(test_notify),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

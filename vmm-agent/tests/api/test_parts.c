@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* test_parts.c - the parts of api/ that need no network: routes, buckets, the ring, secrets, figures
- * Owner: cmocka.   Thread: main.   Time: passed in.   Units: as named. */
+/* test_parts.c - the parts of api/ that need no network: routes, buckets, the ring, secrets,
+ * figures Owner: cmocka.   Thread: main.   Time: passed in.   Units: as named. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -181,7 +181,8 @@ static void test_many_addresses(void **state)
         char text[24];
         snprintf(text, sizeof(text), "10.0.%d.%d", host / 250, host % 250 + 1);
         assert_int_equal(take(&limits, text, S + 1 + host), 0);
-        assert_int_not_equal(take(&limits, "10.9.9.9", S + 2 + host), 0); /* an active one stays known */
+        assert_int_not_equal(take(&limits, "10.9.9.9", S + 2 + host),
+                             0); /* an active one stays known */
     }
 }
 
@@ -228,8 +229,8 @@ static void test_ring(void **state)
 static void test_gap(void **state)
 {
     static struct agent_events events;
-    static const char *const strange[] = {"abd-1", "abc", "abc-", "abc-x", "abc-9", "abc-1x", "-1",
-                                          "abc-99999999999999999999999"};
+    static const char *const strange[] = {"abd-1", "abc",    "abc-", "abc-x",
+                                          "abc-9", "abc-1x", "-1",   "abc-99999999999999999999999"};
     struct agent_events_place place;
     char out[4096];
 
@@ -295,10 +296,20 @@ static int listen_to(const char *text, struct agent_api_config *config)
 
 static void test_listen(void **state)
 {
-    static const char *const wrong[] = {"",          "127.0.0.1",   "127.0.0.1:",   ":80",
-                                        "localhost:80", "127.0.0.1:x", "127.0.0.1:65536",
-                                        "127.0.0.1:-1", "::1:80",      "[::1]",        "[::1]80",
-                                        "[127.0.0.1]:80", "1.2.3:80", "127.0.0.1:80 "};
+    static const char *const wrong[] = {"",
+                                        "127.0.0.1",
+                                        "127.0.0.1:",
+                                        ":80",
+                                        "localhost:80",
+                                        "127.0.0.1:x",
+                                        "127.0.0.1:65536",
+                                        "127.0.0.1:-1",
+                                        "::1:80",
+                                        "[::1]",
+                                        "[::1]80",
+                                        "[127.0.0.1]:80",
+                                        "1.2.3:80",
+                                        "127.0.0.1:80 "};
     struct agent_api_config config;
 
     (void)state;
@@ -363,7 +374,8 @@ static void test_config(void **state)
         }
     }
     assert_int_equal(read_config("api: {listen: '[::1]:1', socket: none, token_file: /t, limits: "
-                                 "{streams: 0, rate_per_s: 7}}"), 0);
+                                 "{streams: 0, rate_per_s: 7}}"),
+                     0);
 }
 
 static char folder[] = "/tmp/test-api-XXXXXX";
@@ -453,17 +465,18 @@ static void test_bad_token_files(void **state)
     rmdir(folder);
 }
 
-/* Numbers where text is expected, text where numbers are, names with quotes: nothing breaks the lines. */
+/* Numbers where text is expected, text where numbers are, names with quotes: nothing breaks the
+ * lines. */
 static void test_metrics(void **state)
 {
     static struct agent_metrics metrics;
     struct agent_metrics_now now = {1, 2};
-    json_t *document =
-        json_loads("{\"agent\": 5, \"clock\": null, \"plan\": [], \"sites\": [{\"name\": \"a\\\"b\\\\c\\nd\", "
-                   "\"power_kw\": 1.5, \"battery\": null}, 7, null, {\"power_kw\": \"x\"}], \"vms\": "
-                   "{\"a\": 1}, \"migrations\": [{\"state\": 5}, {\"state\": \"running\", \"vm\": \"v\", "
-                   "\"rate_gbit_s\": 2}]}",
-                   0, NULL);
+    json_t *document = json_loads(
+        "{\"agent\": 5, \"clock\": null, \"plan\": [], \"sites\": [{\"name\": \"a\\\"b\\\\c\\nd\", "
+        "\"power_kw\": 1.5, \"battery\": null}, 7, null, {\"power_kw\": \"x\"}], \"vms\": "
+        "{\"a\": 1}, \"migrations\": [{\"state\": 5}, {\"state\": \"running\", \"vm\": \"v\", "
+        "\"rate_gbit_s\": 2}]}",
+        0, NULL);
     char *text = NULL;
     size_t size = 0;
 
@@ -476,11 +489,13 @@ static void test_metrics(void **state)
     json_decref(end);
     assert_int_equal(agent_metrics_write(&metrics, &now, document, &text, &size), 0);
     assert_non_null(strstr(text, "vmm_agent_site_power_watts{site=\"a\\\"b\\\\c\\nd\"} 1500\n"));
-    assert_non_null(strstr(text, "vmm_agent_migration_rate_bytes_per_second{vm=\"v\",from=\"\",to=\"\"} "
-                                 "250000000\n"));
+    assert_non_null(strstr(text,
+                           "vmm_agent_migration_rate_bytes_per_second{vm=\"v\",from=\"\",to=\"\"} "
+                           "250000000\n"));
     assert_non_null(strstr(text, "vmm_agent_migration_blackout_seconds_bucket{le=\"0.01\"} 1\n"));
     assert_non_null(strstr(text, "vmm_agent_migrations_ended_total{result=\"done\"} 1\n"));
-    assert_non_null(strstr(text, "vmm_agent_http_requests_total{route=\"/v1/state\",code=\"200\"} 1\n"));
+    assert_non_null(
+        strstr(text, "vmm_agent_http_requests_total{route=\"/v1/state\",code=\"200\"} 1\n"));
     free(text);
     json_decref(document);
     assert_int_equal(agent_metrics_write(&metrics, &now, NULL, &text, &size), 0);
@@ -503,13 +518,20 @@ static void test_embedded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_routes),          cmocka_unit_test(test_refused_targets),
-        cmocka_unit_test(test_rate),            cmocka_unit_test(test_guesses),
-        cmocka_unit_test(test_many_addresses),  cmocka_unit_test(test_ring),
-        cmocka_unit_test(test_gap),             cmocka_unit_test(test_ring_bytes),
-        cmocka_unit_test(test_listen),          cmocka_unit_test(test_config),
-        cmocka_unit_test(test_token),           cmocka_unit_test(test_bad_token_files),
-        cmocka_unit_test(test_metrics),         cmocka_unit_test(test_embedded),
+        cmocka_unit_test(test_routes),
+        cmocka_unit_test(test_refused_targets),
+        cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_guesses),
+        cmocka_unit_test(test_many_addresses),
+        cmocka_unit_test(test_ring),
+        cmocka_unit_test(test_gap),
+        cmocka_unit_test(test_ring_bytes),
+        cmocka_unit_test(test_listen),
+        cmocka_unit_test(test_config),
+        cmocka_unit_test(test_token),
+        cmocka_unit_test(test_bad_token_files),
+        cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_embedded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,7 @@ import sys
 
 from server import Server
 
-ROUNDS = 1500
+ROUNDS = 1000
 GROWTH_KIB = 24 * 1024
 WORDS = [b"GET", b"POST", b"HEAD", b"OPTIONS", b"PRI * HTTP/2.0\r\n\r\nSM", b"HTTP/1.1", b"HTTP/1.0", b"HTTP/9.9", b"\r\n", b"\n", b"\0", b"\xff\xfe", b"Content-Length: 99999999999999999999\r\n",
          b"Content-Length: -1\r\n", b"Content-Length: 5\r\nContent-Length: 6\r\n", b"Transfer-Encoding: chunked\r\n", b"Expect: 100-continue\r\n", b"Connection: upgrade\r\nUpgrade: h2c\r\n", b"Host: \r\n",
@@ -70,6 +70,7 @@ def one_round(server, chance, text):
     if chance.random() < 0.3:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset instead of an end
     one.close()
+    server.sockets.clear()
 
 
 def main():

@@ -36,7 +36,7 @@ check() {
 
 # the command line of the unit is one that the agent understands: it gets as far as missing the configuration
 words=$(sed -n 's|^ExecStart=/usr/bin/vmm-agent||p' "$package/vmm-agent.service")
-# shellcheck disable=SC2086 # several words
+# shellcheck disable=SC2046 # several words
 said=$("$agent" $(printf '%s' "$words" | sed "s|/etc/vmm-agent|$work/none|; s|/var/lib/vmm-agent|$work/none|") 2>&1)
 case $said in
 *"$work/none/vmm-agent.yaml"*) ;;

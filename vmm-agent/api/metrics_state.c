@@ -9,6 +9,18 @@
 #define GBIT_S (1e9 / 8) /* bytes/s */
 #define MIB    1048576.0
 
+/* What tells one sample from another: label, and the member it is read from. */
+enum labels { SITE, HOST, VM, LINK, DR_SITE, MOVE };
+
+static const struct {
+    const char *label;
+    const char *member;
+} label_sets[][3] = {
+    [SITE] = {{"site", "name"}},    [HOST] = {{"host", "name"}, {"site", "site"}},
+    [VM] = {{"vm", "name"}},        [LINK] = {{"a", "a"}, {"b", "b"}},
+    [DR_SITE] = {{"site", "site"}}, [MOVE] = {{"vm", "vm"}, {"from", "from"}, {"to", "to"}},
+};
+
 /* One number of every member of a list.
  * @list: "sites", or "dr/sites" one level down
  * @key: "power_kw", or "battery/soc_kwh" one level down; booleans count 0 and 1
@@ -21,18 +33,6 @@ struct list_gauge {
     const char *key;
     double scale;
     enum labels labels;
-};
-
-/* What tells one sample from another: label, and the member it is read from. */
-enum labels { SITE, HOST, VM, LINK, DR_SITE, MOVE };
-
-static const struct {
-    const char *label;
-    const char *member;
-} label_sets[][3] = {
-    [SITE] = {{"site", "name"}},    [HOST] = {{"host", "name"}, {"site", "site"}},
-    [VM] = {{"vm", "name"}},        [LINK] = {{"a", "a"}, {"b", "b"}},
-    [DR_SITE] = {{"site", "site"}}, [MOVE] = MOVE,
 };
 
 static const struct list_gauge list_gauges[] = {

@@ -137,6 +137,7 @@ static json_t *outcome(const struct agent_sim_result *result, const struct agent
     put(object, "load_kwh", account->load_kwh);
     put(object, "jpy", result->priced ? account->yen : (double)NAN);
     put(object, "gco2", account->gco2);
+    put(object, "imbalance_kwh", account->imbalance_kwh);
     json_object_set_new(object, "migrations", json_integer((json_int_t)account->migrations));
     put(object, "moved_gb", account->gb);
     json_object_set_new(object, "dwell_violations",

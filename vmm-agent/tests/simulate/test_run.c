@@ -206,10 +206,10 @@ static void rolling_uses_the_day(void **state)
     double imbalance = rolling->account.imbalance_kwh;
     assert_true(imbalance > 0 && imbalance < 0.05 * rolling->account.load_kwh);
     agent_sim_result_done(result);
-    request.imbalance_yen_per_kwh = 100; /* nobody moves inside the gate at that price */
+    request.imbalance_yen_per_kwh = 0; /* where it costs nothing, more is moved inside the gate */
     run(&request);
     rolling = agent_sim_find(result, "rolling:operator");
-    assert_true(rolling->account.imbalance_kwh < 0.1 * imbalance + 1e-9);
+    assert_true(imbalance < 0.5 * rolling->account.imbalance_kwh);
     agent_sim_result_done(result);
 }
 

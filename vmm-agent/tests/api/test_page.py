@@ -8,7 +8,9 @@ Time: every wait has a limit, seconds.  Units: CSS pixels.
 """
 import json
 import os
+import shutil
 import sys
+import tempfile
 import time
 import unittest
 
@@ -174,6 +176,22 @@ class Page(unittest.TestCase):
             self.assertEqual(self.browser.evaluate("document.querySelectorAll('#vms tbody tr').length"), 1)
             self.assertLess(time.monotonic() - start, 2)
             self.silent()
+
+    def test_truth_soon_after_a_restart(self):
+        with Server(PROGRAM) as first:
+            self.show(first)
+            port, token = first.port, first.token
+            state = first.ask_json("GET", "/v1/state")[1]
+        state["agent"]["run"] += 1
+        state["alerts"] = [{"key": "k", "severity": "person", "vm": "web-2", "text": "what the restart found", "check": "c", "since": state["now"]}]
+        place = tempfile.mkdtemp(prefix="api-restart-")
+        self.addCleanup(shutil.rmtree, place)
+        path = os.path.join(place, "token")
+        with open(path, "w", encoding="ascii", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(token)
+        with Server(PROGRAM, api={"listen": "127.0.0.1:%d" % port, "token_file": path}, state=json.dumps(state)):
+            self.browser.wait_for("document.getElementById('alert-list').innerText.includes('what the restart found')", 5)
+            self.browser.wait_for("document.getElementById('foot').innerText.includes('13')", 1)
 
     def test_agent_goes_and_comes_back(self):
         with Server(PROGRAM) as server:

@@ -56,7 +56,7 @@ static int destination(const struct agent_act *act, const json_t *args, int vm, 
                                act->inventory->vms[vm].name, name);
     }
     *host = agent_act_best_host(act, vm, site, error);
-    return *host >= 0 ? 0 : -ENOSPC;
+    return *host >= 0 ? 0 : -EPERM;
 }
 
 static int cmd_migrate(struct agent_act *act, const json_t *args, json_t **reply,

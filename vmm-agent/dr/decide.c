@@ -22,6 +22,7 @@
 #define ARM_EVERY_S   5
 #define SETTLE_MIN_S  2 /* a command takes so long to be seen in the world */
 #define DESTS_MAX     4
+#define STOPPED_PRICE 1.2 /* moving one that stands still: only when no running one will do */
 
 struct demands {
     size_t count;
@@ -176,8 +177,15 @@ static void add_leaves(struct agent_dr *dr, size_t *count, size_t index,
                                        .cost_yen = guest->yen_per_move};
     int added = 0;
 
+    bool stopped = dr->hands[index].action == DR_PAUSED;
+    if (stopped) {
+        measure.change_kw = -dr->hands[index].kw;
+        measure.other_kw = dr->hands[index].kw;
+        measure.cost_yen *= STOPPED_PRICE;
+    }
     int copy = guest->armed_site >= 0 ? guest->armed_site : guest->arming_site;
-    if (copy >= 0 && copy != guest->site) { /* one that still converges takes as long as a move */
+    if (copy >= 0 && copy != guest->site &&
+        !stopped) { /* one that still converges takes as long as a move */
         measure.other_site = (uint32_t)copy;
         measure.lead_s = guest->armed_site >= 0 ? 1 : guest->move_s;
         add(dr, count, &measure, copy);
@@ -191,7 +199,8 @@ static void add_leaves(struct agent_dr *dr, size_t *count, size_t index,
         if ((guest->dest_sites >> site & 1) != 0 && site != guest->site) {
             measure.other_site = (uint32_t)site;
             /* where the plan wants it anyway, the move is not on our account */
-            measure.cost_yen = guest->yen_per_move * (site == guest->wanted_site ? 0.5 : 1);
+            measure.cost_yen = guest->yen_per_move * (site == guest->wanted_site ? 0.5 : 1) *
+                               (stopped ? STOPPED_PRICE : 1);
             add(dr, count, &measure, site);
             added++;
         }
@@ -215,6 +224,9 @@ static size_t collect_measures(struct agent_dr *dr, bool slow)
             (!ours && (guest.fixed || now_ns < hand->rest_ns))) {
             continue;
         }
+        if (hand->action == DR_MOVING && hand->stopped) {
+            continue; /* its end here is counted already */
+        }
         if (hand->action == DR_MOVING) { /* under way: it counts, and costs no more */
             struct agent_dr_measure moving = {AGENT_DR_MIGRATE,
                                               (uint32_t)index,
@@ -229,7 +241,9 @@ static size_t collect_measures(struct agent_dr *dr, bool slow)
             continue;
         }
         add_stays(dr, &count, index, &guest);
-        if ((guest.may & AGENT_DR_MAY_MOVE) != 0 && hand->action == DR_NONE && !guest.moving) {
+        bool leaves = hand->action == DR_NONE || (hand->action == DR_PAUSED && slow);
+        if ((guest.may & AGENT_DR_MAY_MOVE) != 0 && leaves && !guest.moving &&
+            now_ns >= hand->rest_ns) {
             add_leaves(dr, &count, index, &guest, slow);
         }
     }
@@ -325,15 +339,18 @@ static void lay_hand(struct agent_dr *dr, size_t guest, enum dr_action action, i
     hand->since_ns = dr_now_ns(dr);
 }
 
+static void count_end(struct agent_dr *dr, int site, double kw)
+{
+    if (site >= 0) {
+        dr->sites[site].moved_kw += kw;
+    }
+}
+
 /* What moved counts from the command on; taken back if the move fails. */
 static void count_move(struct agent_dr *dr, const struct dr_hand *hand, double sign)
 {
-    if (hand->from >= 0) {
-        dr->sites[hand->from].moved_kw -= sign * hand->kw;
-    }
-    if (hand->to >= 0) {
-        dr->sites[hand->to].moved_kw += sign * hand->kw;
-    }
+    count_end(dr, hand->from, -sign * hand->kw);
+    count_end(dr, hand->to, sign * hand->kw);
 }
 
 /* One picked measure on a guest. Return: 1 done, 0 it is so already, -errno refused. */
@@ -571,7 +588,9 @@ static void begin_moves(struct agent_dr *dr)
             take(dr, measure, dr->dest[number]);
             continue;
         }
-        if (measure->kind != AGENT_DR_MIGRATE || dr->hands[measure->guest].action != DR_NONE ||
+        enum dr_action action =
+            measure->kind == AGENT_DR_MIGRATE ? dr->hands[measure->guest].action : DR_NONE;
+        if (measure->kind != AGENT_DR_MIGRATE || (action != DR_NONE && action != DR_PAUSED) ||
             measure->lead_s > budget_s || !time_to_move(dr, measure)) {
             continue;
         }
@@ -584,6 +603,10 @@ static void begin_moves(struct agent_dr *dr)
             continue;
         }
         lay_hand(dr, measure->guest, DR_MOVING, dr->dest[number]);
+        dr->hands[measure->guest].stopped = action == DR_PAUSED;
+        if (action == DR_PAUSED) {
+            count_end(dr, dr->hands[measure->guest].from, -dr->hands[measure->guest].kw);
+        }
     }
 }
 
@@ -630,6 +653,28 @@ static void adopt(struct dr_hand *hand, const struct agent_dr_guest *guest)
     }
 }
 
+/* A guest that moved paused: it arrived and is to run again, or it is where it was. */
+static bool settle_stopped(struct agent_dr *dr, size_t index, const struct agent_dr_guest *guest)
+{
+    struct dr_hand *hand = &dr->hands[index];
+    double age_s = (double)(dr_now_ns(dr) - hand->since_ns) / 1e9;
+
+    if (guest->moving || (guest->site != hand->to && age_s <= SETTLE_MIN_S)) {
+        return false;
+    }
+    hand->stopped = false;
+    hand->action = DR_PAUSED; /* if it has to be asked again, as any other that is paused */
+    if (guest->site == hand->to) {
+        count_end(dr, hand->to, hand->kw);
+        hand->from = hand->to;
+        undo(dr, index);
+    } else {
+        count_end(dr, hand->from, hand->kw);
+        hand->rest_ns = dr_now_ns(dr) + REST_S * AGENT_NS_PER_S;
+    }
+    return true;
+}
+
 static bool settle(struct agent_dr *dr, struct dr_hand *hand, const struct agent_dr_guest *guest)
 {
     bool releasing = hand->action == DR_RELEASING;
@@ -663,7 +708,9 @@ void dr_hands_settle(struct agent_dr *dr)
         struct agent_dr_guest guest;
         read_guest(dr, index, &guest);
         adopt(hand, &guest);
-        if (hand->action == DR_RELEASING || hand->action == DR_MOVING) {
+        if (hand->action == DR_MOVING && hand->stopped) {
+            changed = settle_stopped(dr, index, &guest) || changed;
+        } else if (hand->action == DR_RELEASING || hand->action == DR_MOVING) {
             changed = settle(dr, hand, &guest) || changed;
         } else if ((hand->action == DR_PAUSED && !guest.paused) ||
                    (hand->action == DR_CAPPED && !guest.capped)) {

@@ -110,11 +110,14 @@ static void on_refused(void *opaque, const char *id, unsigned listing, const cha
     }
 }
 
-static void on_deleted(void *opaque, const char *id)
+static void on_deleted(void *opaque, const char *id, unsigned listing)
 {
     struct agent_dr *dr = opaque;
-    const struct agent_dr_event *event = agent_dr_schedule_find(&dr->schedule, id);
+    struct agent_dr_event *event = agent_dr_schedule_find(&dr->schedule, id);
 
+    if (event != NULL) {
+        event->seen = listing; /* a listing that began before this may still name it */
+    }
     if (event != NULL && event->origin == AGENT_DR_VTN &&
         agent_dr_schedule_cancel(&dr->schedule, id, dr_now_ms(dr), "the VTN deleted it") > 0) {
         dr_tell(dr, "dr.event", agent_dr_event_json(event));

@@ -95,7 +95,9 @@ static size_t gather(const struct agent_dr *dr, const struct agent_dr_event *eve
 
     for (size_t index = 0; index < dr->outcome_count && count < max; index++) {
         if (dr->outcomes[index].site == site && strcmp(dr->outcomes[index].event, event->id) == 0) {
-            out[count++] = dr->outcomes[index].outcome;
+            out[count] = dr->outcomes[index].outcome;
+            out[count].followed = out[count].followed && !event->opted_out;
+            count++;
         }
     }
     for (size_t index = 1; index < count; index++) { /* few, and nearly in order */

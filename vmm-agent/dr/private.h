@@ -27,9 +27,11 @@ enum dr_action { DR_NONE, DR_CAPPED, DR_PAUSED, DR_RELEASING, DR_MOVING };
 
 /** struct dr_hand - our hand on one guest
  * @kw: what it drew when we laid hand on it; @to: site it goes to
+ * @stopped: it moves paused, and runs again where it arrives
  * @rest_ns: after a failure it is left alone until then */
 struct dr_hand {
     enum dr_action action;
+    bool stopped;
     int from, to;
     double kw;
     int64_t since_ns;

@@ -119,7 +119,9 @@ static int replace(struct agent_dr_schedule *schedule, size_t index, struct agen
 {
     struct agent_dr_event *held = schedule->events[index];
 
-    if (event->modified_ms <= held->modified_ms) {
+    bool back = held->cancelled && !event->cancelled && event->seen > held->seen;
+    if (event->modified_ms <= held->modified_ms &&
+        !(event->modified_ms == held->modified_ms && back)) { /* listed again after all */
         int put = event->modified_ms == held->modified_ms ? AGENT_DR_PUT_KNOWN : AGENT_DR_PUT_OLDER;
         held->seen = event->seen > held->seen ? event->seen : held->seen;
         agent_dr_event_free(event);
@@ -181,13 +183,13 @@ int agent_dr_schedule_cancel(struct agent_dr_schedule *schedule, const char *id,
     return 1;
 }
 
-int agent_dr_schedule_sweep(struct agent_dr_schedule *schedule, unsigned listing, int64_t now_ms)
+int agent_dr_schedule_sweep(struct agent_dr_schedule *schedule, unsigned oldest, int64_t now_ms)
 {
     int gone = 0;
 
     for (size_t index = 0; index < schedule->count; index++) {
         struct agent_dr_event *event = schedule->events[index];
-        if (event->origin == AGENT_DR_VTN && event->seen != listing) {
+        if (event->origin == AGENT_DR_VTN && event->seen < oldest) {
             gone +=
                 agent_dr_schedule_cancel(schedule, event->id, now_ms, "the VTN no longer lists it");
         }

@@ -82,9 +82,9 @@ struct agent_dr_event *agent_dr_schedule_find(const struct agent_dr_schedule *sc
 int agent_dr_schedule_cancel(struct agent_dr_schedule *schedule, const char *id, int64_t now_ms,
                              const char *why);
 
-/** agent_dr_schedule_sweep() - a complete listing of the VTN's events has been put: those it did
- * not name are withdrawn. Return: how many. */
-int agent_dr_schedule_sweep(struct agent_dr_schedule *schedule, unsigned listing, int64_t now_ms);
+/** agent_dr_schedule_sweep() - a complete listing of the VTN's events has been put: those that no
+ * listing from number @oldest on has named are withdrawn. Return: how many. */
+int agent_dr_schedule_sweep(struct agent_dr_schedule *schedule, unsigned oldest, int64_t now_ms);
 
 /** agent_dr_schedule_opt_out() - take no part in @id (or all over again, with @out false)
  * Return: 0, or -ENOENT. */

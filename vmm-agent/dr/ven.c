@@ -598,9 +598,9 @@ int agent_dr_ven_notified(struct agent_dr_ven *ven, const json_t *notification,
         return 0; /* programs and others are read by polling */
     }
     if (strcmp(operation, "DELETE") == 0 && id != NULL) {
-        ven->ops->deleted(ven->opaque, id);
+        ven->ops->deleted(ven->opaque, id, ven->listing);
     } else if (strcmp(operation, "CREATE") == 0 || strcmp(operation, "UPDATE") == 0) {
-        status = dr_ven_event(ven, object, 0, error);
+        status = dr_ven_event(ven, object, ven->listing, error);
     } else if (strcmp(operation, "READ") != 0) {
         status = agent_error_set(error, EINVAL, "notification: operation '%.40s'%s", operation,
                                  id == NULL ? " or its object's id is not usable" : "");

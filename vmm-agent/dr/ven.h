@@ -66,7 +66,8 @@ int agent_dr_ven_settings_read(const struct agent_yaml *section,
 void agent_dr_ven_settings_done(struct agent_dr_ven_settings *settings);
 
 /** struct agent_dr_ven_ops - what a VEN tells; called on the loop's thread, with @opaque
- * @event:   an event was read; taken. @listing: 0 = by itself (webhook)
+ * @event:   an event was read; taken. @listing: number of the listing it belongs to; what came by
+ *           webhook belongs to the one that is under way or comes next
  * @refused: an object is malformed; @id may be NULL. Told once per version
  * @deleted: the VTN says that it is gone
  * @listed:  all events were read; those with a listing before @oldest are gone
@@ -74,7 +75,7 @@ void agent_dr_ven_settings_done(struct agent_dr_ven_settings *settings);
 struct agent_dr_ven_ops {
     void (*event)(void *opaque, struct agent_dr_event *event, unsigned listing);
     void (*refused)(void *opaque, const char *id, unsigned listing, const char *why);
-    void (*deleted)(void *opaque, const char *id);
+    void (*deleted)(void *opaque, const char *id, unsigned listing);
     void (*listed)(void *opaque, unsigned oldest);
     void (*state)(void *opaque, const char *text);
 };

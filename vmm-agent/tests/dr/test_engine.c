@@ -368,6 +368,29 @@ static void five_minutes_relieve_ten_seconds(void **state)
     }
 }
 
+static void paused_ones_move_when_no_others_can(void **state)
+{
+    (void)state;
+    for (int index = 0; index < 4; index++) {
+        world.guests[index].seen.may |= AGENT_DR_MAY_MOVE;
+    }
+    start();
+    pass(60);
+    json_decref(command(agent_dr_trigger,
+                        json_pack("{s:s,s:f,s:i}", "site", "east", "down_kw", 40.0, "minutes", 60)));
+    pass(2);
+    assert_float_equal(power(0), 50, 1e-6);
+    for (int second = 0; second < 120; second++) {
+        pass(1);
+        assert_true(power(0) <= 50 + 1e-6); /* what was asked for holds all the while */
+    }
+    assert_float_equal(power(1), 110, 1e-6);
+    for (int index = 0; index < GUESTS; index++) {
+        assert_false(world.guests[index].seen.paused);
+        assert_int_equal(world.guests[index].seen.site, 1);
+    }
+}
+
 static void slow_events_only_move(void **state)
 {
     (void)state;
@@ -633,6 +656,7 @@ int main(void)
         CASE(battery_then_guests),
         CASE(up_by_battery_and_arrival),
         CASE(five_minutes_relieve_ten_seconds),
+        CASE(paused_ones_move_when_no_others_can),
         CASE(slow_events_only_move),
         CASE(slow_events_that_run_late_pause),
         CASE(all_sites_at_once),

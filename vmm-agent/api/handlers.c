@@ -6,10 +6,20 @@
 #include "api/embedded.h"
 #include "api/private.h"
 
+void api_state_forget(struct agent_api *api)
+{
+    json_decref(api->state);
+    api->state = NULL;
+    if (api->state_response != NULL) { /* who is still taking it keeps it */
+        MHD_destroy_response(api->state_response);
+        api->state_response = NULL;
+    }
+}
+
 json_t *api_state(struct agent_api *api)
 {
     if (api->state == NULL || api->state_ns == 0 || api->now_ns - api->state_ns > STATE_FRESH_NS) {
-        json_decref(api->state);
+        api_state_forget(api);
         api->state = api->source.snapshot(api->source.opaque);
         api->state_ns = api->now_ns;
     }
@@ -130,6 +140,28 @@ static enum MHD_Result handle_list(struct request *request, struct MHD_Connectio
     return answer == NULL ? no_memory(request, mhd) : reply_json(request, mhd, MHD_HTTP_OK, answer);
 }
 
+/* The whole document: put into text once per snapshot, whoever asks. */
+static enum MHD_Result handle_state(struct agent_api *api, struct request *request,
+                                    struct MHD_Connection *mhd)
+{
+    const json_t *state = api_state(api);
+
+    if (api->state_response == NULL) {
+        char *text =
+            state == NULL ? NULL : json_dumps(state, JSON_COMPACT | JSON_REAL_PRECISION(10));
+        api->state_response = text == NULL ? NULL
+                                           : MHD_create_response_from_buffer(strlen(text), text,
+                                                                             MHD_RESPMEM_MUST_FREE);
+        if (api->state_response == NULL) {
+            free(text);
+            return no_memory(request, mhd);
+        }
+        MHD_add_response_header(api->state_response, "Content-Type", "application/json");
+        reply_dress(api->state_response);
+    }
+    return reply_share(request, mhd, MHD_HTTP_OK, api->state_response);
+}
+
 static enum MHD_Result handle_section(struct agent_api *api, struct request *request,
                                       struct MHD_Connection *mhd)
 {
@@ -140,9 +172,6 @@ static enum MHD_Result handle_section(struct agent_api *api, struct request *req
 
     if (state == NULL) {
         return no_memory(request, mhd);
-    }
-    if (request->route.kind == AGENT_ROUTE_STATE) {
-        return reply_json(request, mhd, MHD_HTTP_OK, json_incref(state));
     }
     if (request->route.kind == AGENT_ROUTE_SECTION) {
         return json_is_array(section)
@@ -214,6 +243,7 @@ enum MHD_Result handle(struct agent_api *api, struct request *request, struct MH
     case AGENT_ROUTE_METRICS:
         return handle_metrics(api, request, mhd);
     case AGENT_ROUTE_STATE:
+        return handle_state(api, request, mhd);
     case AGENT_ROUTE_SECTION:
     case AGENT_ROUTE_MEMBER:
         return handle_section(api, request, mhd);

@@ -77,7 +77,8 @@ struct agent_api {
     struct connection *connections;
     struct stream *streams;
     unsigned stream_count;
-    json_t *state; /* cached snapshot */
+    json_t *state;                       /* cached snapshot */
+    struct MHD_Response *state_response; /* the same as text, made when first asked for */
     int64_t state_ns;
     int64_t now_ns;
     int64_t swept_ns;
@@ -105,6 +106,7 @@ enum MHD_Result handle(struct agent_api *api, struct request *request, struct MH
 
 /** api_state() - the cached snapshot, made anew when it is old; borrowed, NULL without memory */
 json_t *api_state(struct agent_api *api);
+void api_state_forget(struct agent_api *api);
 
 /* reply.c */
 enum MHD_Result reply_bytes(struct request *request, struct MHD_Connection *mhd, unsigned status,
@@ -113,6 +115,12 @@ enum MHD_Result reply_json(struct request *request, struct MHD_Connection *mhd, 
                            json_t *value);
 enum MHD_Result reply_problem(struct request *request, struct MHD_Connection *mhd, unsigned status,
                               const struct agent_error *error);
+/* the headers that every answer has; once per response */
+void reply_dress(struct MHD_Response *response);
+/* queue a response that others share; the caller keeps its reference */
+enum MHD_Result reply_share(struct request *request, struct MHD_Connection *mhd, unsigned status,
+                            struct MHD_Response *response);
+/* queue a response of this request alone; the reference is taken over, NULL is fine */
 enum MHD_Result reply_queue(struct request *request, struct MHD_Connection *mhd, unsigned status,
                             struct MHD_Response *response);
 unsigned status_of(int code);

@@ -35,24 +35,35 @@ unsigned status_of(int code)
     }
 }
 
-enum MHD_Result reply_queue(struct request *request, struct MHD_Connection *mhd, unsigned status,
-                            struct MHD_Response *response)
+void reply_dress(struct MHD_Response *response)
 {
-    struct agent_api *api = request->connection->listener->api;
-
-    if (response == NULL) {
-        return MHD_NO;
-    }
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
     MHD_add_response_header(response, "Content-Security-Policy", PAGE_POLICY);
     if (MHD_get_response_header(response, "Cache-Control") == NULL) {
         MHD_add_response_header(response, "Cache-Control", "no-store");
     }
+}
+
+enum MHD_Result reply_share(struct request *request, struct MHD_Connection *mhd, unsigned status,
+                            struct MHD_Response *response)
+{
+    struct agent_api *api = request->connection->listener->api;
+
     request->status = status;
     request->connection->deadline_ns =
         api->now_ns + (int64_t)api->config.limits.reply_s * 1000000000;
-    enum MHD_Result result = MHD_queue_response(mhd, status, response);
+    return MHD_queue_response(mhd, status, response);
+}
+
+enum MHD_Result reply_queue(struct request *request, struct MHD_Connection *mhd, unsigned status,
+                            struct MHD_Response *response)
+{
+    if (response == NULL) {
+        return MHD_NO;
+    }
+    reply_dress(response);
+    enum MHD_Result result = reply_share(request, mhd, status, response);
     MHD_destroy_response(response);
     return result;
 }

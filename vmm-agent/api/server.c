@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <gnutls/gnutls.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -61,6 +63,10 @@ static void connection_changed(void *opaque, struct MHD_Connection *mhd, void **
         connection->listener = listener;
         connection->mhd = mhd;
         connection->fd = found->connect_fd;
+        if (!listener->local) { /* a peer that is gone without a word, such as a sleeping laptop */
+            unsigned gone_ms = api->config.limits.reply_s * 1000;
+            setsockopt(connection->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &gone_ms, sizeof(gone_ms));
+        }
         connection->deadline_ns = api->now_ns + (int64_t)api->config.limits.request_s * 1000000000;
         connection->next = api->connections;
         if (api->connections != NULL) {
@@ -288,7 +294,7 @@ void agent_api_close(struct agent_api *api)
     }
     agent_events_done(&api->events);
     agent_auth_done(&api->auth);
-    json_decref(api->state);
+    api_state_forget(api);
     if (api->timer_fd >= 0) {
         close(api->timer_fd);
     }

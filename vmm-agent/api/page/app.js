@@ -132,13 +132,13 @@ async function refresh() {
 }
 
 function askForToken(error) {
-  const waiting = error?.status === 429;
+  const waiting = error?.status === 429, given = hasToken();
   if (!waiting) dropToken();
   else if (state) return; /* the page itself asked too often: the next poll will do */
   stop();
   byId("board").hidden = true;
   byId("login").hidden = false;
-  byId("login-error").textContent = error ? (waiting ? word("login_wait", error.wait) : word("login_wrong")) : "";
+  byId("login-error").textContent = error && (waiting || given) ? (waiting ? word("login_wait", error.wait) : word("login_wrong")) : "";
   byId("token").value = "";
   byId("token").focus();
 }
@@ -156,7 +156,7 @@ function start() {
   follower = new AbortController();
   poller = setInterval(() => { showTop(); refresh(); }, POLL_MS);
   refresh().then(() => {
-    if (!follower || !hasToken()) return;
+    if (!follower) return;
     follow({
       open() { live = true; heard = Date.now(); showTop(); refreshSoon(); },
       heard() { heard = Date.now(); },
@@ -199,7 +199,8 @@ function main() {
   byId("vm-show").addEventListener("change", (event) => { view.show = event.target.value; view.rows = null; show(); });
   new ResizeObserver(() => { if (state) { showSites(state, view); showPlan(state, view); } }).observe(byId("main"));
   showTop();
-  if (hasToken()) start();
+  /* over TLS a client certificate may be all that is needed */
+  if (hasToken() || location.protocol === "https:") start();
   else askForToken(null);
 }
 

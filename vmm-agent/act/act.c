@@ -803,6 +803,7 @@ void agent_act_free(struct agent_act *act)
         }
     }
     agent_replan_answer_done(&act->plan);
+    json_decref(act->past);
     json_decref(act->plan_moves);
     json_decref(act->measured_slots);
     agent_journal_close(act->journal);

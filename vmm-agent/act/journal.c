@@ -327,6 +327,29 @@ int agent_journal_open_moves(struct agent_journal *journal,
     return status < 0 ? status : count;
 }
 
+json_t *agent_journal_ended(struct agent_journal *journal, int count)
+{
+    sqlite3_stmt *statement = NULL;
+    json_t *list = json_array();
+    int status = store_prepare(journal->store,
+                               "SELECT figures FROM act_move WHERE ended_s > 0"
+                               " ORDER BY ended_s DESC, id DESC LIMIT ?1",
+                               &statement, NULL);
+
+    if (status == 0) {
+        sqlite3_bind_int(statement, 1, count);
+    }
+    while (status == 0 && store_step(journal->store, statement, NULL) > 0) {
+        json_t *figures = json_loads((const char *)sqlite3_column_text(statement, 0), 0, NULL);
+        if (json_object_get(figures, "id") != NULL) {
+            json_array_append(list, figures);
+        }
+        json_decref(figures);
+    }
+    sqlite3_finalize(statement);
+    return list;
+}
+
 json_t *agent_journal_story(struct agent_journal *journal, const char *vm, int count)
 {
     sqlite3_stmt *statement = NULL;

@@ -98,6 +98,10 @@ int agent_journal_open_moves(struct agent_journal *journal,
                              void (*fn)(void *opaque, const struct agent_journal_move *move),
                              void *opaque, struct agent_error *error);
 
+/** agent_journal_ended() - what was last known of the @count moves that ended last, newest first
+ * Return: new reference to an array of their figures; empty when it cannot be read. */
+json_t *agent_journal_ended(struct agent_journal *journal, int count);
+
 /** agent_journal_story() - the last @count lines about a machine, oldest first, as JSON array */
 json_t *agent_journal_story(struct agent_journal *journal, const char *vm, int count);
 

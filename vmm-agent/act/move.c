@@ -536,8 +536,9 @@ static void feed_back_link(struct move *move)
     double rate = move->figures.rate_gbit_s;
     char about[AGENT_INVENTORY_NAME_MAX * 2 + 16];
 
-    if (move->link < 0 || !isfinite(move->figures.bytes) || !(move->figures.transfer_real_s > 0)) {
-        return;
+    if (move->link < 0 || !isfinite(move->figures.bytes) || !(move->figures.transfer_real_s > 0) ||
+        move->forced || move->was_held) {
+        return; /* its time was not spent on the link alone */
     }
     rate = move->figures.bytes * 8e-9 / move->figures.transfer_real_s;
     struct act_link *link = &act->links[move->link];

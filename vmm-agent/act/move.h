@@ -68,6 +68,7 @@ struct move {
     enum move_stage stage;
     bool undoing;
     bool hold;     /* arm: stay converged until released */
+    bool was_held;
     bool urgent;
     bool stock;    /* over tcp, because one end does not know apn */
     bool on_wire, admitted, asking;

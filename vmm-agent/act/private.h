@@ -115,6 +115,7 @@ struct agent_act {
     struct move *moves; /* open ones, oldest first */
     struct move *ended; /* newest first, ACT_ENDED_MAX */
     int ended_count;
+    json_t *past; /* moves that ended before this start, newest first, as they are shown */
     int64_t run;
     int64_t last_move_id; /* of rows the journal could not take: never reused */
     bool recovering;

@@ -481,6 +481,7 @@ static void recovered(struct agent_act *act)
     int open = act->row_count;
 
     act->recovering = false;
+    act->past = agent_journal_ended(act->journal, ACT_ENDED_MAX);
     for (int at = 0; at < act->row_count; at++) {
         take_up(act, &act->rows[at]);
     }

@@ -103,6 +103,10 @@ static json_t *moves_json(const struct agent_act *act)
     for (const struct move *move = act->ended; move != NULL; move = move->next) {
         json_array_append_new(list, act_move_json(move));
     }
+    size_t room = (size_t)(ACT_ENDED_MAX - act->ended_count);
+    for (size_t at = 0; at < json_array_size(act->past) && at < room; at++) {
+        json_array_append(list, json_array_get(act->past, at));
+    }
     return list;
 }
 

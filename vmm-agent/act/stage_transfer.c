@@ -253,6 +253,7 @@ static void tell_progress(struct move *move)
 static void on_holding(struct move *move)
 {
     move->state = MOVE_HELD;
+    move->was_held = true;
     if (move->on_wire) { /* what follows the guest's writes is little: the link is free again */
         move->on_wire = false;
         act_link_wire(move->act, move->link, -1);

@@ -13,7 +13,7 @@ REQUIRED = ("QEMU_STOCK", "GUEST_KERNEL", "GUEST_INITRD", "APN_PATH")
 
 
 class Environment:
-    """.qemu_stock, .qemu_apn (or None), .kernel, .initrd, .apn_path, .firmware (list of words)"""
+    """.qemu_stock, .qemu_apn (or None), .kernel, .initrd, .initrd_kv (or None), .apn_path, .firmware (list of words)"""
 
     def __init__(self, variables=None):
         variables = os.environ if variables is None else variables
@@ -24,6 +24,7 @@ class Environment:
         self.qemu_apn = self._file(variables, "QEMU_APN") if variables.get("QEMU_APN") else None
         self.kernel = self._file(variables, "GUEST_KERNEL")
         self.initrd = self._file(variables, "GUEST_INITRD")
+        self.initrd_kv = self._file(variables, "GUEST_INITRD_KV") if variables.get("GUEST_INITRD_KV") else None
         self.apn_path = self._file(variables, "APN_PATH")
         self.firmware = variables.get("QEMU_FIRMWARE", "").split()
 

@@ -91,7 +91,10 @@ class Observer:
         """One look; returns the status word."""
         self.last = self.source.qmp.execute("query-migrate")
         sample = {"at_s": round(time.monotonic() - since, 3),
-                  "ram_bytes": self.last.get("ram", {}).get("transferred", 0)}
+                  "ram_bytes": self.last.get("ram", {}).get("transferred", 0),
+                  "dirty_bytes": self.last.get("ram", {}).get("remaining", 0)}
+        if "apn" in self.last:
+            sample.update(in_flight_bytes=self.last["apn"].get("in-flight", 0), applied_bytes=self.last["apn"].get("applied", 0))
         if self.path:
             sample["queue_bytes"] = self.path.stats()["ab"]["queue_bytes"]
         self.samples.append(sample)

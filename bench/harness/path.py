@@ -42,6 +42,10 @@ class Path:
                 self._child.wait()
                 raise HarnessError("apn-path up %s failed:\n%s" % (self.name, process.tail(self._log_path)))
 
+    @property
+    def pid(self):
+        return self._child.pid
+
     def namespace(self, end):
         """Name of the network namespace at end 'a' or 'b'."""
         return "%s-%s" % (self.name, end)

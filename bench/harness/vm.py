@@ -26,13 +26,14 @@ class Guest:
         self.hot_mib = hot_mib
         self.extra = list(extra)
         self.append = append
+        self.initrd = environment.initrd
 
     def words(self):
         """QEMU's words, without monitor, serial ports and migration."""
         line = "console=ttyS0 quiet tsc=unstable apn.mib=%d apn.hot=%d %s" % (self.used_mib, self.hot_mib, self.append)
         return [*self.environment.firmware, "-machine", "pc", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1",
                 "-m", str(self.mib), "-nodefaults", "-no-user-config", "-display", "none", "-kernel",
-                self.environment.kernel, "-initrd", self.environment.initrd, "-append", line.strip(), *self.extra]
+                self.environment.kernel, "-initrd", self.initrd, "-append", line.strip(), *self.extra]
 
 
 class Vm:

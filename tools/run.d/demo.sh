@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=sh
-# demo.sh - './run demo' and './run bench': the same migration by stock QEMU and by ours, measured
-# Owner: ./run.   Both need root: they make network namespaces. Nothing outside them is touched but the
+# demo.sh - './run demo': the same migration by stock QEMU and by ours, measured
+# Owner: ./run.   It needs root: it makes network namespaces. Nothing outside them is touched but the
 # socket buffer limits, which are put back.
-
-BENCH_REPEATS=5
 
 # as_bench PROGRAM ARGS... - a program of bench/ as root with everything that load_env set
 as_bench() {
@@ -79,36 +77,4 @@ cmd_demo() {
   [ "$demo_rc" -eq 0 ] || exit "$demo_rc"
   say "results: $APN_OUT/demo"
   say "next: ./run test   (everything proven)   or   ./run install   (qemu-system-x86_64-apn on this machine)"
-}
-
-# bench_plan ARGS... - the planner alone: needs no QEMU
-bench_plan() {
-  packages_ready
-  build_tree
-  VMM_AGENT=$APN_BUILD/vmm-agent/cli/vmm-agent "$APN_TOP/bench/plan/run" --out "$APN_OUT" "$@" || exit $?
-  say "next: $APN_OUT/bench/plan.md has the tables, docs/planner.md what they mean"
-}
-
-cmd_bench() {
-  if [ "${1:-}" = plan ]; then
-    shift
-    bench_plan "$@"
-    return
-  fi
-  case " $* " in
-  *' --help '* | *' -h '*)
-    say "usage: ./run bench [ARGUMENTS of the demo]   or   ./run bench plan [--quick] [--repeat N]"
-    say "plan: time, proven gap and memory of the day planner, into $APN_OUT/bench/plan.json"
-    say "The meson benchmarks, then the demo $BENCH_REPEATS times over with its negative controls; results in $APN_OUT/bench."
-    exec python3 "$APN_TOP/bench/demo/demo" --help
-    ;;
-  esac
-  load_env
-  need_apn
-  mkdir -p "$APN_OUT/bench"
-  step "meson benchmarks" "$APN_OUT/bench/benchmarks.log" meson test --benchmark -C "$APN_BUILD" --no-rebuild -v ||
-    die "a benchmark failed"
-  run_measured "$APN_OUT/bench" --repeats "$BENCH_REPEATS" --controls "$@" || exit $?
-  say "report: $APN_OUT/bench/report.json   benchmarks: $APN_OUT/bench/benchmarks.log"
-  say "next: compare it with an earlier report, or ./run demo --help for other paths and guests"
 }

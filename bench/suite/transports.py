@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""transports.py - every way to migrate that a matrix may name, and why one is missing here
+
+Owner: suite.  Thread: main.  Time: none.  Units: in the names.
+
+To add one: a line in KNOWN. Each takes a Context and gives a migrate.Setup, or raises Missing with the reason, which
+becomes what the cell shows.
+"""
+import os
+
+from harness import setups
+from harness.migrate import Setup
+
+TLS_IDENTITY = "bench"
+
+
+class Missing(Exception):
+    """This way cannot be gone here; the text says why."""
+
+
+class Context:
+    """What a setup depends on."""
+
+    def __init__(self, environment, directory, rate_gbps, downtime_ms, backends=None, postcopy_ours=True):
+        """@backends: {name: None or why it does not work}, of apn"""
+        self.environment = environment
+        self.directory = directory
+        self.rate_gbps = rate_gbps
+        self.downtime_ms = downtime_ms
+        self.backends = backends or {}
+
+
+def _stock(transport, channels, tuned):
+    def make(context):
+        parameters = setups.tuned(context.rate_gbps, context.downtime_ms) if tuned else setups.unlimited()
+        if channels:
+            parameters["multifd-channels"] = channels
+        words = ["%d" % channels] if channels else []
+        return Setup(transport, "-".join([*words, "tuned" if tuned else "unlimited"]), parameters)
+    return make
+
+
+def _zero_copy(context):
+    return Setup("stock-multifd", "4-zerocopy", {**setups.unlimited(), "multifd-channels": 4}, ["zero-copy-send"])
+
+
+def _tls(context):
+    """Pre-shared keys: what TLS itself costs, without certificates to make."""
+    place = os.path.join(context.directory, "psk")
+    if not os.path.isdir(place):
+        os.makedirs(place, mode=0o700)
+        with open(os.path.join(place, "keys.psk"), "w", encoding="ascii") as file:
+            file.write("%s:%s\n" % (TLS_IDENTITY, os.urandom(32).hex()))
+    common = "tls-creds-psk,id=tls0,dir=%s" % place
+    return Setup("stock-multifd", "4-tls", {**setups.unlimited(), "multifd-channels": 4, "tls-creds": "tls0"},
+                 objects={"source": ["-object", "%s,endpoint=client,username=%s" % (common, TLS_IDENTITY)],
+                          "dest": ["-object", "%s,endpoint=server" % common]})
+
+
+def _postcopy(context):
+    """Stock, one stream, turned into postcopy after the first pass; with preempt, its fastest form."""
+    return Setup("stock-tcp", "postcopy", setups.unlimited(), ["postcopy-ram", "postcopy-preempt"])
+
+
+def _stock_rdma(context):
+    if not os.path.isdir("/sys/class/infiniband") or not os.listdir("/sys/class/infiniband"):
+        raise Missing("this machine has no RDMA device; stock rdma is measured on the test bed (tests/testbed)")
+    return Setup("stock-rdma", "pin-all", setups.unlimited(), ["rdma-pin-all"])
+
+
+def _ours(backend, postcopy=False):
+    def make(context):
+        if not context.environment.qemu_apn:
+            raise Missing("there is no patched QEMU (QEMU_APN is not set)")
+        why = context.backends.get(backend, "not asked for")
+        if why:
+            raise Missing("backend %s: %s" % (backend, why))
+        if backend == "rdma" and not (os.path.isdir("/sys/class/infiniband") and os.listdir("/sys/class/infiniband")):
+            raise Missing("this machine has no RDMA device; rdma is measured on the test bed (tests/testbed)")
+        parameters = {"apn-backend": backend} if backend != "uring" else {}
+        return setups.apn_setup(context.downtime_ms, backend + ("-postcopy" if postcopy else ""), parameters) \
+            if not postcopy else Setup("apn", backend + "-postcopy", {"downtime-limit": context.downtime_ms, **parameters},
+                                       ["postcopy-ram"])
+    return make
+
+
+def _control(name):
+    def make(context):
+        _ours("uring")(context)
+        return setups.apn_setup(context.downtime_ms, "uring", setups.CONTROLS[name])
+    return make
+
+
+KNOWN = {"stock-tcp-unlimited": _stock("stock-tcp", 0, False), "stock-tcp-tuned": _stock("stock-tcp", 0, True),
+         **{"stock-multifd%d-%s" % (channels, word): _stock("stock-multifd", channels, word == "tuned")
+            for channels in (2, 4, 8) for word in ("unlimited", "tuned")},
+         "stock-multifd4-zerocopy": _zero_copy, "stock-multifd4-tls": _tls, "stock-postcopy": _postcopy,
+         "stock-rdma": _stock_rdma, "apn-uring": _ours("uring"), "apn-dpdk": _ours("dpdk"), "apn-rdma": _ours("rdma"),
+         "apn-uring-postcopy": _ours("uring", True),
+         **{"control-" + name: _control(name) for name in setups.CONTROLS}}
+BACKENDS = ("uring", "dpdk", "rdma")
+
+
+def family(name):
+    """'stock', 'apn' or 'control'"""
+    return name.split("-", 1)[0]

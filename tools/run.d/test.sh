@@ -4,7 +4,7 @@
 # Owner: ./run.   Results: $APN_OUT/test/results.tap, one log per step beside it.
 # A step that breaks without such a line counts as one failure under its own name.
 
-TEST_STEPS='checks unit sanitizers fuzz package integration qtest'
+TEST_STEPS='checks unit sanitizers fuzz package integration qtest testbed'
 FUZZ_SECONDS_SHORT=15
 FUZZ_AGENT_SECONDS_SHORT=6
 FUZZ_SECONDS_FULL=600
@@ -24,7 +24,7 @@ QTEST_GROUP_SECONDS=2400
 
 test_usage() {
   cat <<HELP
-usage: ./run test [--full] [WHAT...]
+usage: ./run test [--full] [--testbed] [--device=NAME] [WHAT...]
 
 WHAT is any of
   checks        shell scripts, include directions, licences
@@ -35,6 +35,8 @@ WHAT is any of
                 reach $FUZZ_SECONDS_FULL s, the transport's others $FUZZ_SECONDS_REST s, the agent's $FUZZ_AGENT_SECONDS_FULL s
   package       the Debian package is made and its contents work; with --full it is installed and removed
   integration   two QEMUs: migrations, faults, hostile input; also one case by name
+  testbed       the rdma backend on soft-RoCE devices: conformance, messages, migrations; --testbed: only this, at full
+                count, with the comparison to stock QEMU's rdma; --device=NAME: on that adapter
   qtest         six cases of QEMU's own migration-test on both binaries; whole groups with --full
 Without WHAT: all of them. --full runs everything at full count (up to 90 minutes).
 Results: $APN_OUT/test/results.tap
@@ -72,6 +74,8 @@ run_meson() {
 step_checks() {
   for script in "$APN_TOP"/run "$APN_TOP"/.ci/run "$APN_TOP"/tools/lib/*.sh "$APN_TOP"/tools/run.d/*.sh \
     "$APN_TOP"/qemu-patches/fetch-* "$APN_TOP"/qemu-patches/build-qemu "$APN_TOP"/bench/guest/build-initrd \
+    "$APN_TOP"/tests/testbed/bed "$APN_TOP"/tests/testbed/build-kernel "$APN_TOP"/tests/testbed/init "$APN_TOP"/tests/testbed/network \
+    "$APN_TOP"/tests/testbed/conformance "$APN_TOP"/tests/testbed/sentences \
     "$APN_TOP"/bench/guest/init "$APN_TOP"/tools/checks/*; do
     name=shellcheck${script#"$APN_TOP"}
     if head -n 1 "$script" | grep -q python; then
@@ -254,6 +258,19 @@ step_qtest() {
   [ -n "${QEMU_APN:-}" ] || record_line "not ok qtest-apn: qemu-patches/series is empty, there is no patched QEMU"
 }
 
+# step_testbed - every test that needs an RDMA device; --full and --testbed: the long form
+step_testbed() {
+  testbed_rc=0
+  "$APN_TOP/tests/testbed/run-all" ${test_full:+--full} ${test_testbed:+--full} ${test_device:+--device "$test_device"} \
+    </dev/null 2>"$test_dir/testbed.err" | tee "$test_dir/testbed.log" |
+    sed -un '/^\(ok\|not ok\|skip\) /s/^/  /p' >&2 || testbed_rc=$?
+  record "$test_dir/testbed.log"
+  if ! grep -qE '^(ok|not ok|skip) ' "$test_dir/testbed.log"; then
+    tail -n 20 "$test_dir/testbed.err" >&2
+    record_line "not ok testbed: tests/testbed/run-all printed no result (exit $testbed_rc)"
+  fi
+}
+
 # tree_ready - packages and everything but QEMU; a failure here ends the run as one failure
 tree_ready() {
   if (packages_ready && cache_init && with_lock "$(tree_lock)" build_tree) >&2; then
@@ -287,7 +304,7 @@ run_step() {
   lines_before=$(wc -l <"$test_dir/results.tap")
   time_before=$(now_s)
   case $step_name in
-  package | integration | qtest)
+  package | integration | qtest | testbed)
     if ! qemu_ready; then
       record_line "not ok $step_name: QEMU or the guest could not be built"
       return 0
@@ -336,10 +353,17 @@ summary() {
 
 cmd_test() {
   test_full=
+  test_testbed=
+  test_device=
   test_what=
   for word in "$@"; do
     case $word in
     --full) test_full=yes ;;
+    --testbed)
+      test_testbed=yes
+      test_what="$test_what testbed"
+      ;;
+    --device=*) test_device=${word#--device=} ;;
     -h | --help) test_usage; return 0 ;;
     -*) test_usage >&2; die "unknown option '$word'" ;;
     *[!A-Za-z0-9_.-]*) die "'$word' is not the name of a test" ;;

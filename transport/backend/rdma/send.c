@@ -133,7 +133,7 @@ static void open_frame(struct apn_rdma_sender *tx, uint8_t type)
 }
 
 /* the frame becomes a SEND at the end of the chain */
-static int close_frame(struct apn_rdma_sender *tx, const struct apn_rdma_told *told, bool signal)
+static int close_frame(struct apn_rdma_sender *tx, const struct apn_rdma_told *told)
 {
     struct apn_frame header = {tx->frame_type, told->credit, told->handled};
     struct ibv_send_wr *wr;
@@ -147,11 +147,9 @@ static int close_frame(struct apn_rdma_sender *tx, const struct apn_rdma_told *t
     wr->num_sge = 1;
     wr->sg_list[0] = (struct ibv_sge){(uint64_t)(uintptr_t)tx->frame, tx->fill, tx->qp->mr->lkey};
     wr->send_flags |= tx->fill <= tx->qp->inline_bytes ? IBV_SEND_INLINE : 0;
-    /* buffers come back with completions too, not only requests */
-    if (signal || (tx->frames_sent + 1) % (tx->qp->frames / 8 + 1) == 0) {
-        wr->send_flags |= IBV_SEND_SIGNALED;
-        tx->unsignalled = 0;
-    }
+    /* one completion for a frame and the WRITEs before it: buffers and counts come back with it */
+    wr->send_flags |= IBV_SEND_SIGNALED;
+    tx->unsignalled = 0;
     tx->frame_end[tx->frames_sent++ % tx->qp->frames] = tx->posted + tx->chain;
     tx->told_credit = told->credit;
     tx->told_handled = told->handled;
@@ -174,7 +172,7 @@ int apn_rdma_sender_greet(struct apn_rdma_sender *tx, uint8_t type, uint32_t byt
         memset(tx->frame + tx->fill, 0, bytes - tx->fill);
         tx->fill = bytes;
     }
-    ret = close_frame(tx, told, type == APN_FRAME_END);
+    ret = close_frame(tx, told);
     tx->end_sent |= type == APN_FRAME_END;
     return ret ? ret : ring_doorbell(tx);
 }
@@ -193,7 +191,7 @@ int apn_rdma_sender_keys(struct apn_rdma_sender *tx, const struct apn_key *keys,
         apn_key_encode(&keys[i], tx->frame + tx->fill);
         tx->fill += sizeof(struct apn_wire_key);
     }
-    ret = close_frame(tx, told, false);
+    ret = close_frame(tx, told);
     return ret ? ret : ring_doorbell(tx);
 }
 
@@ -459,7 +457,7 @@ int apn_rdma_sender_pump(struct apn_rdma_sender *tx, const struct apn_rdma_told 
         }
         fill_frame(tx);
         if (tx->fill == tx->qp->peer_slot_bytes) {
-            ret = close_frame(tx, told, false);
+            ret = close_frame(tx, told);
         } else if (tx->chain + EXTENT_WRS + 1 >= APN_RDMA_CHAIN) {
             ret = ring_doorbell(tx); /* WRITEs may leave before the frame that tells of them */
         }
@@ -467,7 +465,7 @@ int apn_rdma_sender_pump(struct apn_rdma_sender *tx, const struct apn_rdma_told 
     if (tx->frame && tx->fill == APN_WIRE_FRAME_BYTES) {
         tx->frame = NULL; /* opened for nothing */
     }
-    ret = ret ? ret : close_frame(tx, told, false);
+    ret = ret ? ret : close_frame(tx, told);
     ret = ret ? ret : ring_doorbell(tx);
     if (!ret && must_tell(tx, told)) {
         ret = apn_rdma_sender_greet(tx, APN_FRAME_CREDIT, 0, told);

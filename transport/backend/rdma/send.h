@@ -4,8 +4,8 @@
  * Theory of operation
  *   A message waits in a queue until the send queue, the frames and the peer's slots have room. Pages whose memory is
  *   registered here and opened by the peer leave as RDMA WRITE, their record follows in a frame; everything else
- *   rides in the frame itself and is copied by the peer. Requests are chained and posted with one doorbell; one in so
- *   many reports its completion. A reliable connection keeps order, so whoever sees a record finds the bytes that
+ *   rides in the frame itself and is copied by the peer. Requests are chained and posted with one doorbell; a frame
+ *   reports completion for itself and for the WRITEs before it. A reliable connection keeps order, so whoever sees a record finds the bytes that
  *   were written before it in place.
  *   What the peer's CPU writes (zero pages, copied pages) is not ordered with what its adapter writes later. So a page
  *   with such a record on its way goes by the CPU again until the peer has said that it applied the record.

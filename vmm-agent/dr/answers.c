@@ -8,6 +8,7 @@
 #include "dr/private.h"
 
 #define REFERENCE_MS 60000 /* a site's draw before an event: the mean of the last minute */
+#define RECENT_MS    2000  /* its draw just now: single samples are rough */
 
 double dr_sites_kw(const struct agent_dr *dr, uint64_t sites, bool reference)
 {
@@ -21,23 +22,33 @@ double dr_sites_kw(const struct agent_dr *dr, uint64_t sites, bool reference)
     return sum;
 }
 
+/* Mean draw of @sites over the last @length_ms of real time, as far as it was measured. */
+static double recent_kw(const struct agent_dr *dr, uint64_t sites, int64_t length_ms)
+{
+    int64_t now_ms = dr_now_ms(dr);
+    int64_t from_ms = now_ms - (int64_t)((double)length_ms * agent_loop_clock(dr->loop)->scale);
+    double sum = 0;
+
+    for (size_t index = 0; index < dr->schedule.site_count; index++) {
+        const struct dr_site *site = &dr->sites[index];
+        double sigma = 0;
+        double covered = 0;
+        double mean = agent_dr_history_mean(&site->history, from_ms, now_ms, &sigma, &covered);
+        mean = isnan(mean) ? site->now_kw : mean;
+        sum += (sites >> index & 1) != 0 ? mean : 0;
+    }
+    return sum;
+}
+
 /* Sites that nobody asks anything of any more forget their reference; others get one. */
 static void mark_sites(struct agent_dr *dr, uint64_t active)
 {
-    int64_t now_ms = dr_now_ms(dr);
-    double scale = agent_loop_clock(dr->loop)->scale;
-
     for (size_t index = 0; index < dr->schedule.site_count; index++) {
         struct dr_site *site = &dr->sites[index];
         bool now = (active >> index & 1) != 0;
-        double sigma = 0;
-        double covered = 0;
         if (now && !site->active) {
-            site->reference_kw = agent_dr_history_mean(
-                &site->history, now_ms - (int64_t)(REFERENCE_MS * scale), now_ms, &sigma, &covered);
-            if (isnan(site->reference_kw)) {
-                site->reference_kw = isnan(site->now_kw) ? 0 : site->now_kw;
-            }
+            double before_kw = recent_kw(dr, UINT64_C(1) << index, REFERENCE_MS);
+            site->reference_kw = isnan(before_kw) ? 0 : before_kw;
             site->moved_kw = 0;
         } else if (!now && site->active) {
             site->reference_kw = NAN;
@@ -115,7 +126,7 @@ static struct dr_answer *open_answer(struct agent_dr *dr, const struct agent_dr_
         need->from_ms > need->event->received_ms ? need->from_ms : need->event->received_ms;
     int64_t late_ns = (int64_t)((double)(now_ms - called_ms) / scale * 1e6);
     answer->asked_ns -= late_ns > 0 && late_ns < 60 * AGENT_NS_PER_S ? late_ns : 0;
-    answer->start_kw = dr_sites_kw(dr, need->sites, false);
+    answer->start_kw = recent_kw(dr, need->sites, RECENT_MS);
     return answer;
 }
 
@@ -157,7 +168,7 @@ static void carry_on(struct agent_dr *dr, struct dr_answer *answer,
         answer->asked_ns = dr_now_ns(dr);
         answer->decided_ns = 0;
         answer->done_ns = 0;
-        answer->start_kw = dr_sites_kw(dr, answer->sites, false);
+        answer->start_kw = recent_kw(dr, answer->sites, RECENT_MS);
     }
     if (!answer->fixed) {
         answer->target_kw = target_of(dr, answer);

@@ -13,6 +13,8 @@
 #include "dr/private.h"
 #include "support/file.h"
 
+#define MEASURE_AGE_MS 50 /* older than this, power is measured again before anything is decided   \
+                           */
 #define DECIDE_EVERY_S 10 /* also when nothing seems to have changed: the world may have */
 
 int64_t dr_now_ms(const struct agent_dr *dr)
@@ -269,6 +271,9 @@ void dr_look(struct agent_dr *dr)
         return;
     }
     dr->looked_version = dr->schedule.version;
+    if (dr_now_ns(dr) - dr->sampled_ns > MEASURE_AGE_MS * AGENT_NS_PER_MS) {
+        measure(dr); /* so that what was drawn before is not mixed with what is drawn after */
+    }
     dr_answers_update(dr);
     dr_hands_settle(dr);
     dr_decide(dr);

@@ -14,8 +14,8 @@ const stored = (name, fallback) => localStorage.getItem(`vmm-agent-${name}`) ?? 
 const store = (name, value) => localStorage.setItem(`vmm-agent-${name}`, value);
 
 const view = {
-  cursor: null, rates: new Map(), allPast: false, filter: "", show: "all", rows: null, explained: new Map(),
-  point(slot) { if (slot !== view.cursor) setCursor(slot); },
+  cursor: null /* ms since 1970: start of a half hour, or null = now */, rates: new Map(), allPast: false, filter: "", show: "all", rows: null, explained: new Map(),
+  point(at) { if (at !== view.cursor) setCursor(at); },
   showAllPast() { view.allPast = true; show(); },
   moreRows(count) { view.rows = count; show(); },
   async explain(name) {
@@ -31,21 +31,25 @@ const view = {
   },
 };
 
-function setCursor(slot) {
-  view.cursor = slot;
+function setCursor(at) {
+  view.cursor = at;
   showCursor();
   if (state) { showSites(state, view); showPlan(state, view); }
 }
 
+/* Start of slot SLOT of the slider. */
+const timeOf = (slot) => Date.parse(slotsShown()[0].start) + slot * 1800000;
+const slotsShown = () => state?.sites?.find((site) => site.slots.length)?.slots ?? [];
+
 /* The slot of the slider: the chosen one, or that of the agent's time. */
 function showCursor() {
-  const slots = state?.sites?.find((site) => site.slots.length)?.slots ?? [];
+  const slots = slotsShown();
   const slider = byId("slot");
   byId("scrub").hidden = slots.length === 0;
   if (slots.length === 0) return;
   slider.max = slots.length - 1;
   const now = Math.min(slots.length - 1, Math.floor(slotNow(state, slots[0].start)));
-  const chosen = Math.min(slots.length - 1, view.cursor ?? now);
+  const chosen = view.cursor === null ? now : Math.max(0, Math.min(slots.length - 1, Math.floor((view.cursor - timeOf(0)) / 1800000)));
   const text = clock(slots[chosen].start);
   slider.value = chosen;
   slider.setAttribute("aria-valuetext", text);
@@ -193,7 +197,7 @@ function main() {
   byId("lang").addEventListener("click", () => { store("lang", setLanguage(language() === "ja" ? "en" : "ja")); showWords(); view.explained.clear(); show(); });
   byId("theme").addEventListener("click", () => { store("theme", themes[(themes.indexOf(stored("theme", "auto")) + 1) % 3]); showTheme(); showWords(); });
   byId("login").addEventListener("submit", (event) => { event.preventDefault(); setToken(byId("token").value.trim()); start(); });
-  byId("slot").addEventListener("input", (event) => setCursor(Number(event.target.value)));
+  byId("slot").addEventListener("input", (event) => setCursor(timeOf(Number(event.target.value))));
   byId("slot-now").addEventListener("click", () => setCursor(null));
   byId("vm-filter").addEventListener("input", (event) => { view.filter = event.target.value; view.rows = null; show(); });
   byId("vm-show").addEventListener("change", (event) => { view.show = event.target.value; view.rows = null; show(); });

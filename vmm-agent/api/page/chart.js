@@ -54,7 +54,7 @@ function hours(x, count, top, bottom, width, label) {
   return out;
 }
 
-/* One site's day. @site: {surplus[], load[], price[], measured (slots), limit}; @top: kW at the upper edge,
+/* One site's day. @site: {surplus[], unknown[] (surplus is not known), load[], price[], measured (slots), limit}; @top: kW at the upper edge,
  * the same for every site so that they compare; @now: slot with fraction; @cursor: slot or null */
 export function dayChart(site, { width, top, priceTop, now, cursor, label, title }) {
   const left = 30, right = 6, plotTop = 8, plotBottom = 112, priceTopY = 120, priceBottom = 142;
@@ -70,8 +70,8 @@ export function dayChart(site, { width, top, priceTop, now, cursor, label, title
   chart.append(svg("text", { x: left - 5, y: plotTop + 17, "text-anchor": "end" }, watts ? "W" : "kW"));
   chart.append(...hours(x, count, plotTop, priceBottom, width, label));
   chart.append(svg("rect", { class: "past", x: left, y: plotTop, width: Math.max(0, x(now) - left), height: priceBottom - plotTop }));
-  site.surplus.forEach((value, slot) => {
-    if (value === null) chart.append(svg("rect", { class: "unknown", x: x(slot), y: plotTop, width: x(slot + 1) - x(slot), height: plotBottom - plotTop }));
+  site.unknown.forEach((unknown, slot) => {
+    if (unknown) chart.append(svg("rect", { class: "unknown", x: x(slot), y: plotTop, width: x(slot + 1) - x(slot), height: plotBottom - plotTop }));
   });
   chart.append(svg("path", { class: "surplus", d: area(site.surplus, x, y) }), svg("path", { class: "surplus-edge", d: steps(site.surplus, x, y) }));
   if (site.limit !== null && site.limit <= top) chart.append(svg("line", { class: "limit", x1: left, x2: width - right, y1: y(site.limit), y2: y(site.limit) }));
@@ -99,18 +99,19 @@ export function gantt(rows, { width, count, now, cursor, label, title }) {
   const x = (slot) => left + (width - left - right) * slot / count;
   const chart = svg("svg", { class: "chart", width, height: bottom + 20, viewBox: `0 0 ${width} ${bottom + 20}`, role: "img", "aria-label": title });
   chart.append(...hours(x, count, top - 4, bottom, width - left, label));
+  const texts = [];
   rows.forEach((row, index) => {
     const y = top + index * pitch + 2;
     chart.append(svg("text", { class: "row-text", x: 0, y: y + 14 }, row.label));
     row.bars.forEach((one, place) => {
       const from = x(one.from), to = x(one.to), wide = to - from;
       chart.append(svg("rect", { x: round(from + .5), y, width: round(Math.max(1, wide - 1)), height: bar, rx: 3, fill: one.color }, svg("title", {}, one.text)));
-      if (wide > textWidth(one.site) + 12) chart.append(svg("text", { class: "bar-text", x: round(from + 7), y: y + 14 }, one.site));
+      if (wide > textWidth(one.site) + 12) texts.push(svg("text", { class: "bar-text", x: round(from + 7), y: y + 14 }, one.site));
       if (place > 0) chart.append(svg("path", { class: "hop", d: `M${round(from - 4)} ${y + bar / 2 - 4}l4 4l-4 4` }));
     });
   });
   if (cursor !== null) chart.append(svg("line", { class: "cursor", x1: x(cursor + .5), x2: x(cursor + .5), y1: top - 4, y2: bottom }));
-  chart.append(...nowLine(x(now), top - 4, bottom));
+  chart.append(...nowLine(x(now), top - 4, bottom), ...texts);
   return { chart, slotAt: (px) => Math.max(0, Math.min(count - 1, Math.floor((px - left) / (width - left - right) * count))) };
 }
 

@@ -54,7 +54,7 @@ export function power(kw, digits = 2) {
 }
 
 export const ms = (value) => (isNumber(value) ? `${num(value, value < 100 ? 1 : 0)} ms` : "–");
-export const seconds = (value) => (isNumber(value) ? `${num(value, value < 100 ? 1 : 0)} s` : "–");
+export const seconds = (value) => (isNumber(value) ? (value < 1 ? `${num(value * 1000, 0)} ms` : `${num(value, value < 100 ? 1 : 0)} s`) : "–");
 
 const japan = (text) => { const at = Date.parse(text); return Number.isNaN(at) ? null : new Date(at + JAPAN_MS); };
 const two = (value) => String(value).padStart(2, "0");

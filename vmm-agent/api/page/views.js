@@ -19,6 +19,16 @@ export function slotNow(state, start) {
   return Number.isNaN(now) || Number.isNaN(from) ? 0 : Math.max(0, Math.min(336, (now - from) / 1800000));
 }
 
+/* The slot of the cursor on an axis that begins at @start, or null when it is not on it. */
+function cursorSlot(view, start, count) {
+  if (view.cursor === null) return null;
+  const slot = Math.floor((view.cursor - Date.parse(start)) / 1800000);
+  return slot >= 0 && slot < count ? slot : null;
+}
+
+/* Moving over a picture that begins at @start points at a time, everywhere. */
+const pointAt = (chart, view, start, slotAt) => chart.addEventListener("pointermove", (event) => view.point(Date.parse(start) + slotAt(event.offsetX) * 1800000));
+
 export function showAlerts(state) {
   const alerts = state.alerts ?? [];
   byId("alerts").hidden = alerts.length === 0;
@@ -62,12 +72,13 @@ export function showSites(state, view) {
     const surplus = values(site, "surplus_kw"), load = values(site, "load_kw");
     const start = site.slots[0]?.start, best = surplus.reduce((high, value, slot) => ((value ?? -1) > (surplus[high] ?? -1) ? slot : high), 0);
     const title = word("site_chart", nameOf(site), power(surplus[best]), clock(site.slots[best]?.start), power(site.power_kw), power(site.surplus_kw));
-    const shown = { surplus, load, price: values(site, "price_yen_per_kwh"), measured: site.slots.filter((slot) => slot.measured).length, limit: isNumber(site.limit_kw) ? site.limit_kw : null };
-    const { chart, slotAt } = dayChart(shown, { width, top, priceTop, now: slotNow(state, start), cursor: view.cursor, label: (slot) => clockAfter(start, slot * 30), title });
-    chart.addEventListener("pointermove", (event) => view.point(slotAt(event.offsetX)));
+    const unknown = site.slots.map((slot) => !isNumber(slot.surplus_kw) && !slot.measured);
+    const shown = { surplus, load, unknown, price: values(site, "price_yen_per_kwh"), measured: site.slots.filter((slot) => slot.measured).length, limit: isNumber(site.limit_kw) ? site.limit_kw : null };
+    const { chart, slotAt } = dayChart(shown, { width, top, priceTop, now: slotNow(state, start), cursor: cursorSlot(view, start, load.length), label: (slot) => clockAfter(start, slot * 30), title });
+    pointAt(chart, view, start, slotAt);
     return h("article", { class: "site" },
       h("h3", { class: "site-name" }, h("span", { class: "dot", style: { background: siteColor(state, site.name) } }), h("span", {}, nameOf(site)), h("span", { class: site.paper || (site.area && site.area !== site.name) ? "tag" : null }, site.paper ? word("paper") : site.area && site.area !== site.name ? site.area : null)),
-      siteFigures(site), site.slots.length ? chart : h("p", { class: "empty" }, word("unknown")), atSlot(site.slots[view.cursor ?? -1]));
+      siteFigures(site), site.slots.length ? chart : h("p", { class: "empty" }, word("unknown")), atSlot(site.slots[cursorSlot(view, start, load.length) ?? -1]));
   }), stamp);
 }
 
@@ -114,8 +125,8 @@ export function showPlan(state, view) {
     figure(word("plan_gap"), isNumber(plan.gap) ? `${num(100 * plan.gap, 1)} %` : "–"), figure(word("plan_made"), clock(plan.made_at)), figure(word("plan_solved"), seconds(plan.solve_real_s))]);
   const rows = (plan.groups ?? []).flatMap((group) => group.ways.map((way) => ({ group: group.id, count: way.count, label: `${group.id} × ${way.count}`, bars: bars(state, way, plan) })));
   const short = rows.slice(0, GANTT_SHOWN).map((row) => ({ ...row, label: row.label.length > 16 ? `${row.label.slice(0, 15)}…` : row.label }));
-  const { chart, slotAt } = gantt(short, { width, count: plan.slots || 48, now: slotNow(state, plan.start), cursor: view.cursor, label: (slot) => clockAfter(plan.start, slot * 30), title: word("gantt_chart") });
-  chart.addEventListener("pointermove", (event) => view.point(slotAt(event.offsetX)));
+  const { chart, slotAt } = gantt(short, { width, count: plan.slots || 48, now: slotNow(state, plan.start), cursor: cursorSlot(view, plan.start, plan.slots || 48), label: (slot) => clockAfter(plan.start, slot * 30), title: word("gantt_chart") });
+  pointAt(chart, view, plan.start, slotAt);
   const rest = rows.length > GANTT_SHOWN ? h("p", { class: "muted" }, word("plan_more", rows.length - GANTT_SHOWN)) : null;
   fill(byId("gantt"), rows.length ? [chart, rest, planTable(rows)] : h("p", { class: "empty" }, word("plan_nothing", plan.note ?? "")), stamp);
   fill(byId("decisions"), decisions(state, plan));
@@ -176,7 +187,7 @@ export function showHosts(state) {
   const hosts = state.hosts ?? [];
   const row = (host) => h("tr", {}, h("th", { scope: "row" }, host.name, h("span", { class: "muted" }, ` ${siteName(state, host.site)}`)),
     cell("", h("span", { class: `chip ${host.drained ? "warn" : host.up === false ? "bad" : "good"}`, title: host.reason || null }, host.drained ? word("host_drained") : host.up === false ? word("host_down") : word("host_up")), "state"),
-    cell(word("host_cpu"), `${num(host.cpu_used)} / ${num(host.cpu, 0)}`, "num"), cell(word("host_ram"), isNumber(host.ram_mib) ? `${num(host.ram_used_mib / 1024, 0)} / ${num(host.ram_mib / 1024, 0)} GiB` : "–", "num"), cell(word("host_power"), `${num(host.power_w, 0)} W`, "num"));
+    cell(word("host_cpu"), `${num(host.cpu_used)} / ${num(host.cpu, 0)}`, "num"), cell(word("host_ram"), isNumber(host.ram_mib) ? `${num(host.ram_used_mib / 1024, 0)} / ${num(host.ram_mib / 1024, 0)} GiB` : "–", "num"), cell(word("host_power"), isNumber(host.power_w) ? power(host.power_w / 1000) : "–", "num"));
   fill(byId("hosts"), hosts.length === 0 ? h("p", { class: "empty" }, word("hosts_none")) : table("hosts-table", [[word("host")], [word("state")], [word("host_cpu"), true], [word("host_ram"), true], [word("host_power"), true]], hosts.map(row), word("hosts")), JSON.stringify([hosts, word("hosts")]));
 }
 
@@ -197,7 +208,7 @@ export function showVms(state, view) {
     const told = view.explained.get(vm.name);
     return h("tr", {}, h("th", { scope: "row" }, vm.name, vm.group ? h("span", { class: "muted" }, ` ${vm.group}`) : null), cell("", chip(vm.state), "state"),
       cell(word("site"), [siteName(state, vm.site), vm.host ? h("span", { class: "muted" }, ` ${vm.host}`) : null, vm.wanted_site && vm.wanted_site !== vm.site ? h("div", { class: "warn" }, word("wanted_note", siteName(state, vm.wanted_site))) : null], "whole"),
-      cell(word("power"), isNumber(vm.power_w) ? `${num(vm.power_w, 0)} W` : "–", "num"), cell(word("moves"), num(vm.moves, 0), "num"),
+      cell(word("power"), isNumber(vm.power_w) ? power(vm.power_w / 1000) : "–", "num"), cell(word("moves"), num(vm.moves, 0), "num"),
       h("td", { class: "why" }, quoted(vm.reason ?? ""), vm.plan_reason && vm.plan_reason !== vm.fixed ? h("div", { class: "muted" }, quoted(vm.plan_reason)) : null, vm.fixed && vm.fixed !== vm.reason ? h("div", { class: "muted" }, quoted(vm.fixed)) : null,
         told ? h("div", { class: "explain" }, told) : null),
       h("td", { class: "act" }, h("button", { type: "button", class: "link-button", "data-key": `explain ${vm.name}`, "aria-expanded": told ? "true" : "false", "aria-label": `${word(told ? "explain_hide" : "explain")} ${vm.name}`, on: { click: () => view.explain(vm.name) } }, word(told ? "explain_hide" : "explain"))));

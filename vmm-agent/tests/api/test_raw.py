@@ -5,13 +5,14 @@
 Usage: test_raw.py SERVE_DOCUMENT [ROUNDS [SEED]].  Owner: meson test.  Thread: main.
 Time: every wait has a limit, seconds.  Units: bytes.
 """
+import os
 import random
 import socket
 import sys
 
 from server import Server
 
-ROUNDS = 1000
+ROUNDS = 20000 if os.environ.get("APN_TEST_FULL") else 1000
 GROWTH_KIB = 24 * 1024
 WORDS = [b"GET", b"POST", b"HEAD", b"OPTIONS", b"PRI * HTTP/2.0\r\n\r\nSM", b"HTTP/1.1", b"HTTP/1.0", b"HTTP/9.9", b"\r\n", b"\n", b"\0", b"\xff\xfe", b"Content-Length: 99999999999999999999\r\n",
          b"Content-Length: -1\r\n", b"Content-Length: 5\r\nContent-Length: 6\r\n", b"Transfer-Encoding: chunked\r\n", b"Expect: 100-continue\r\n", b"Connection: upgrade\r\nUpgrade: h2c\r\n", b"Host: \r\n",

@@ -74,17 +74,19 @@ class Rig:
         hosts = []
         for site, end in SITES.items():
             os.makedirs(self.host_directory(site), exist_ok=True)
+            stock = binaries.get(site, "apn") == "stock"
+            os.symlink(self.lab.environment.qemu_stock if stock else self.lab.environment.qemu_apn,
+                       os.path.join(self.host_directory(site), "qemu"))
             hosts.append({"name": site[0] + "1", "site": site, "address": ADDRESS[end], "directory": self.host_directory(site),
-                          "cpu": 8, "ram_mib": 4096, "idle_w": 60, "busy_w": 200, "prefix": self.path.prefix(end),
-                          "apn": binaries.get(site, "apn") == "apn"})
-        start = self._start_words("{qemu}")
+                          "cpu": 8, "ram_mib": 4096, "idle_w": 60, "busy_w": 200, "prefix": self.path.prefix(end)})
+        start = self._start_words("{dir}/qemu")  # a link in each host's directory: hosts differ in their QEMU
         config = {
             "store": {"path": self.file("store.db")}, "api": {"listen": "none", "socket": self.file("ctl")},
             "act": {"backoff_s": 0.3, "backoff_max_s": 2, "attempts_max": 5},
             "sites": [{"name": site, "area": AREAS[site]} for site in SITES], "hosts": hosts,
             "links": [{"a": "fukuoka", "b": "tokyo", "rate_gbit_s": 0.5, "rtt_ms": 6, "concurrent": 2}],
-            "groups": [{"name": "web", "ram_mib": MIB, "cpu": 1, "min_dwell_slots": 0, **group, "start": [*start, *group.get("start", [])]}],
-            "vms": [{"name": name, "group": "web", "host": "f1", "boot": True, "set": {"qemu": self.lab.environment.qemu_apn}}
+            "groups": [{"name": "web", "ram_mib": MIB, "cpu": 1, "min_dwell_slots": 0, **group, "start": start + group.get("start", [])}],
+            "vms": [{"name": name, "group": "web", "host": "f1", "boot": True}
                     for name in self.names]}
         with open(self.file("conf.yaml"), "w", encoding="utf-8") as file:
             json.dump(config, file)  # JSON is YAML

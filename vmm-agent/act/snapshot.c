@@ -15,7 +15,7 @@
 #define VMM_AGENT_VERSION "0"
 #endif
 
-#define STORY_LINES 40
+#define STORY_LINES 200
 
 json_t *act_time(double time_s)
 {

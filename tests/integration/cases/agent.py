@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """agent.py - the agent moves real guests; it, a QEMU, or the path is killed at random points"""
+import filecmp
 import os
 
 from agent_rig import Rig, check, other, seeded, signal, time, wait_until
@@ -125,5 +126,86 @@ def cut_path(lab):
             after = rig.one_runs("web1")
             check(len(rig.pids("web1")) == 1, "QEMUs left over: %s", rig.copies("web1"))
             seen.append("%.0f s: %s" % (dark, "moved" if after != before else "stayed"))
+        rig.self_check("web1")
+    return "; ".join(seen)
+
+
+@case("agent: over tcp to a QEMU that knows no apn, and back", seconds=400)
+def stock_peer(lab):
+    with Rig(lab, rate_gbps=2.5, binaries={"tokyo": "stock"}) as rig:
+        rig.start()
+        rig.booted()
+        rig.migrate("web1", "tokyo", wait=True)
+        first = rig.state()["migrations"][0]
+        check(rig.one_runs("web1") == "tokyo" and first["transport"] == "tcp", "not over tcp: %s", first)
+        rig.migrate("web1", "fukuoka", wait=True)
+        check(rig.one_runs("web1") == "fukuoka", "the guest did not come back")
+        rig.self_check("web1")
+        return "%d attempts there, blackout %.0f ms" % (first["attempt"], first["blackout_ms"])
+
+
+DISK = {"start": ["-blockdev", "driver=file,node-name=d0f,filename={dir}/{vm}.img,locking=off", "-blockdev", "driver=raw,node-name=d0,file=d0f",
+                  "-device", "virtio-blk-pci,drive=d0"],
+        "prepare": ["truncate", "-s", "24M", "{dir}/{vm}.img"], "disks": [{"node": "d0"}]}
+
+
+@case("agent: a local disk travels with its guest by NBD, and back", seconds=400)
+def local_disk(lab):
+    with Rig(lab, rate_gbps=2.5, group=DISK) as rig:
+        source, dest = (os.path.join(rig.host_directory(site), "web1.img") for site in ("fukuoka", "tokyo"))
+        with open(source, "wb") as file:
+            file.write(os.urandom(8 << 20))
+            file.truncate(24 << 20)
+        rig.start()
+        rig.booted()
+        rig.migrate("web1", "tokyo", wait=True)
+        moved = rig.state()["migrations"][0]
+        check(rig.one_runs("web1") == "tokyo", "the guest is not at tokyo")
+        check(filecmp.cmp(source, dest, shallow=False), "the disk at the destination differs")
+        os.unlink(source)
+        rig.migrate("web1", "fukuoka", wait=True)
+        check(rig.one_runs("web1") == "fukuoka", "the guest did not come back")
+        check(filecmp.cmp(source, dest, shallow=False), "the disk that came back differs")
+        rig.self_check("web1")
+        return "blackout %.0f ms" % moved["blackout_ms"]
+
+
+@case("agent: a disk of unknown sharing keeps its guest where it is, in words", seconds=200)
+def undeclared_disk(lab):
+    with Rig(lab, group={"start": DISK["start"]}) as rig:
+        with open(os.path.join(rig.host_directory("fukuoka"), "web1.img"), "wb") as file:
+            file.truncate(1 << 20)
+        rig.start()
+        wait_until(lambda: rig.running("web1"), 60, "the guest to run")
+        rig.cli("migrate", "web1", "tokyo")
+        state = rig.settle(30)
+        check(state["migrations"][0]["state"] == "failed" and "d0" in state["migrations"][0]["error"], "not refused: %s", state["migrations"][0])
+        check(rig.one_runs("web1") == "fukuoka", "the guest moved")
+        return state["migrations"][0]["error"]
+
+
+@case("agent: the path lost after the grant: the facts decide, the source is resolved", seconds=600)
+def lost_grant(lab):
+    seen = []
+    with Rig(lab, rate_gbps=2.5, rtt_ms=300.0) as rig:
+        rig.start()
+        rig.booted()
+        for _ in range(lab.count(1, 5)):
+            before = rig.one_runs("web1")
+            spy = rig.spies[os.path.join(rig.host_directory(before), "web1.%d.spy" % rig.running("web1")[0][1])]
+            rig.migrate("web1", other(before))
+            wait_until(lambda: spy.execute("query-migrate").get("apn", {}).get("verdict") in ("granted", "started"), 60, "grant", pause=0.001)
+            rig.path.cut()
+            end = time.monotonic() + 11
+            while time.monotonic() < end:
+                rig.never_two("web1")
+                time.sleep(0.2)
+            rig.path.restore()
+            rig.settle(90)
+            after = rig.one_runs("web1")
+            story = rig.cli("explain", "web1").stdout
+            seen.append("%s%s" % ("moved" if after != before else "stayed", ", resolved" if "destination-" in story else ""))
+            check("destination-" in story or after != before, "nothing was resolved:\n%s", story)
+            check(len(rig.pids("web1")) == 1, "QEMUs left over: %s", rig.copies("web1"))
         rig.self_check("web1")
     return "; ".join(seen)

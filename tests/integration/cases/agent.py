@@ -63,7 +63,7 @@ def kill_agent_at(rig, random, name):
 def killed_agent(lab):
     random = seeded("agent killed")
     moved = 0
-    count = lab.count(4, 20)
+    count = lab.count(3, 20)
     with Rig(lab, rate_gbps=0.5) as rig:
         rig.start()
         rig.booted()
@@ -84,7 +84,7 @@ def killed_qemu(lab):
     with Rig(lab, rate_gbps=0.5) as rig:
         rig.start()
         rig.booted()
-        for _ in range(lab.count(3, 10)):
+        for _ in range(lab.count(2, 10)):
             before = rig.one_runs("web1")
             source = rig.running("web1")[0][1]
             rig.migrate("web1", other(before))
@@ -111,12 +111,12 @@ def cut_path(lab):
     with Rig(lab, rate_gbps=0.5) as rig:
         rig.start()
         rig.booted()
-        for turn in range(lab.count(3, 10)):
+        for turn in range(lab.count(2, 10)):
             before = rig.one_runs("web1")
             rig.migrate("web1", other(before))
             time.sleep(random.uniform(0.2, 2.5))
             rig.path.cut()
-            dark = 12.0 if turn % 3 == 2 else random.uniform(0.5, 4.0)
+            dark = 10.0 if turn % 2 == 1 else random.uniform(0.5, 4.0)
             end = time.monotonic() + dark
             while time.monotonic() < end:
                 rig.never_two("web1")
@@ -184,7 +184,7 @@ def undeclared_disk(lab):
         return state["migrations"][0]["error"]
 
 
-@case("agent: the path lost after the grant: the facts decide, the source is resolved", seconds=600)
+@case("agent: the path lost after the grant: the facts decide, the source is resolved", seconds=900, full=True)
 def lost_grant(lab):
     seen = []
     with Rig(lab, rate_gbps=2.5, rtt_ms=300.0) as rig:

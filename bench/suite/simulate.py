@@ -76,24 +76,35 @@ def measured_fleets(records):
     return cells
 
 
+def device_times(matrix, measured):
+    """{'stop_ms', 'save_ms', 'load_ms'} of the bench guest: idle runs over the shortest path, where nothing else is in them."""
+    from . import schedule, stats
+    idle = [cell for cell in matrix.cells if measured.get(cell.key) and not cell.guest["rate_mib_s"] and
+            not cell.guest["kv_rate"] and not cell.path["loss"] and not cell.path["cut"]]
+    if not idle:
+        return {"stop_ms": 0.1, "save_ms": 1.5, "load_ms": 1.5}
+    nearest = min(idle, key=lambda cell: cell.path["rtt_ms"])
+    runs = schedule.clean(measured[nearest.key]) or measured[nearest.key]
+
+    def middle(*names):
+        return max(0.05, stats.median([sum(run["switchover_ms"][name] for name in names) for run in runs]))
+    away = nearest.path["rtt_ms"] / 2
+    return {"stop_ms": middle("stop"), "save_ms": middle("residue"), "load_ms": max(0.05, middle("flight", "load") - away)}
+
+
 def validation_fleets(matrix, records):
     """[fleet] with 'cell': what a measured cell would be in the simulator."""
-    from . import schedule, stats
     found = []
     measured = measured_fleets(records)
+    devices = device_times(matrix, measured)
     for cell in matrix.cells:
         runs = measured.get(cell.key)
         if not runs or cell.path["loss"] or cell.path["cut"] or cell.guest["kv_rate"] or cell.path["rtt_ms"] < 1:
             continue
-        runs = schedule.clean(runs) or runs
-
-        def middle(name):
-            return stats.median([run["switchover_ms"][name] for run in runs])
         found.append({"what": "validation", "cell": cell.key, "path": cell.path_name, "guest": cell.guest_name,
                       "rate_gbps": cell.path["rate_gbps"], "rtt_ms": cell.path["rtt_ms"],
                       "guest_gib": runs[0]["guest_bytes"] / (1 << 30), "dirty_gbps": cell.guest["rate_mib_s"] * 8 * 1.048576e-3,
-                      "hot_gib": cell.guest["hot_mib"] / 1024, "lanes": 1, "downtime_ms": matrix.downtime_limit_ms,
-                      "stop_ms": middle("stop"), "save_ms": max(0.1, middle("residue")), "load_ms": max(0.1, middle("load"))})
+                      "hot_gib": cell.guest["hot_mib"] / 1024, "lanes": 1, "downtime_ms": matrix.downtime_limit_ms, **devices})
     return found
 
 

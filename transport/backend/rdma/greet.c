@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* greet.c - first frames of a queue pair: small ones pass, large ones pass, rights are told; and what it means when not
  *
- * The destination's queue pair is ready before the source's offer has crossed, not the other way round; so the source
- * speaks first, and whoever has heard a HELLO answers with all of its own greeting. */
+ * The destination's queue pair may be ready before the source's, and not the other way round: so the source speaks first. */
 #include <errno.h>
 
 #include "backend/rdma/link.h"
@@ -28,10 +27,21 @@ static bool say(struct apn_rdma_link *link, uint8_t type, uint32_t bytes)
     return !ret;
 }
 
+/* HELLO both ways, then PAD both ways: whoever waits for a PAD knows that small packets pass. Return: both have crossed */
+static bool greeted(struct apn_rdma_link *link)
+{
+    const unsigned heard = link->rx.greeted;
+
+    if (link->accepted) {
+        return (heard & BIT(APN_FRAME_HELLO)) && say(link, APN_FRAME_HELLO, 0) && (heard & BIT(APN_FRAME_PAD)) &&
+               say(link, APN_FRAME_PAD, link->qp.mtu_bytes);
+    }
+    return say(link, APN_FRAME_HELLO, 0) && (heard & BIT(APN_FRAME_HELLO)) && say(link, APN_FRAME_PAD, link->qp.mtu_bytes) &&
+           (heard & BIT(APN_FRAME_PAD));
+}
+
 void apn_rdma_greet_step(struct apn_rdma_link *link, uint64_t now_ns)
 {
-    const bool heard = link->rx.greeted & BIT(APN_FRAME_HELLO);
-
     if (link->stage != APN_RDMA_GREETING) {
         return;
     }
@@ -39,8 +49,7 @@ void apn_rdma_greet_step(struct apn_rdma_link *link, uint64_t now_ns)
         apn_rdma_greet_failed(link, -ETIMEDOUT, "no answer in time");
         return;
     }
-    if ((link->accepted && !heard) || !say(link, APN_FRAME_HELLO, 0) ||
-        !say(link, APN_FRAME_PAD, link->qp.mtu_bytes)) {
+    if (!greeted(link)) {
         return;
     }
     if (!(link->greets & BIT(APN_FRAME_READY)) && !link->keys_region && !link->keys_offset) {

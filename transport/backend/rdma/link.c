@@ -80,10 +80,10 @@ static void broken(struct apn_rdma_link *link, const struct ibv_wc *wc)
     const struct apn_verbs *v = apn_rdma_link_backend(link)->verbs;
     const double timeout_ms = 0.004096 * (double)(1ull << link->plan.ack_timeout);
 
-    if (wc->status == IBV_WC_WR_FLUSH_ERR) {
-        apn_rdma_link_fail(link, -ECONNRESET, "the queue pair was stopped");
-    } else if (link->stage == APN_RDMA_GREETING) {
+    if (link->stage == APN_RDMA_GREETING) {
         apn_rdma_greet_failed(link, -ETIMEDOUT, v->wc_status_str(wc->status));
+    } else if (wc->status == IBV_WC_WR_FLUSH_ERR) {
+        apn_rdma_link_fail(link, -ECONNRESET, "the queue pair was stopped");
     } else if (wc->status == IBV_WC_RETRY_EXC_ERR) {
         apn_rdma_link_fail(link, -ETIMEDOUT, "no acknowledgement from the peer in %u tries of %.0f ms", link->plan.retries + 1u,
                            timeout_ms);
@@ -94,11 +94,10 @@ static void broken(struct apn_rdma_link *link, const struct ibv_wc *wc)
     }
 }
 
-/* Return: completions taken */
-static int reap(struct apn_rdma_link *link)
+static int reap_sent(struct apn_rdma_link *link)
 {
     struct ibv_wc wc[COMPLETIONS];
-    int sent = ibv_poll_cq(link->qp.send_cq, COMPLETIONS, wc), got;
+    int sent = ibv_poll_cq(link->qp.send_cq, COMPLETIONS, wc);
 
     for (int i = 0; i < sent; i++) {
         if (wc[i].status != IBV_WC_SUCCESS) {
@@ -107,11 +106,20 @@ static int reap(struct apn_rdma_link *link)
         }
         apn_rdma_sender_completed(&link->tx, wc[i].wr_id);
     }
-    got = ibv_poll_cq(link->qp.receive_cq, COMPLETIONS, wc);
+    return sent;
+}
+
+/* Return: completions taken */
+static int reap(struct apn_rdma_link *link)
+{
+    struct ibv_wc wc[COMPLETIONS];
+    int sent = reap_sent(link), got = ibv_poll_cq(link->qp.receive_cq, COMPLETIONS, wc);
+
     for (int i = 0; i < got; i++) {
         if (wc[i].status == IBV_WC_SUCCESS) {
             apn_rdma_receiver_arrived(&link->rx, (uint32_t)wc[i].wr_id, wc[i].byte_len);
         } else if (!link->error.code) {
+            reap_sent(link); /* the request that broke the queue pair knows why; what it took along does not */
             broken(link, &wc[i]);
         }
     }

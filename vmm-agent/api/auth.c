@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <gnutls/crypto.h>
 #include <gnutls/x509.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -123,6 +124,23 @@ static void token_refresh(struct agent_token *token)
     }
 }
 
+/* A user who has no ~/.local/state yet gets one; a configured directory is its owner's to make. */
+static void make_place(const char *path)
+{
+    static const char *const steps[] = {".local", ".local/state"};
+    const char *home = getenv("HOME");
+    char place[AGENT_API_FILE_MAX];
+
+    for (size_t index = 0; index < 2 && home != NULL; index++) {
+        int wanted = snprintf(place, sizeof(place), "%s/%s", home, steps[index]);
+        if (wanted < 0 || (size_t)wanted >= sizeof(place) ||
+            strncmp(path, place, (size_t)wanted) != 0 || path[wanted] != '/') {
+            return;
+        }
+        mkdir(place, 0700);
+    }
+}
+
 int agent_auth_open(struct agent_auth *auth, const struct agent_api_config *config,
                     struct agent_error *error)
 {
@@ -133,6 +151,7 @@ int agent_auth_open(struct agent_auth *auth, const struct agent_api_config *conf
     if (config->tcp && config->token_path[0] != '\0') {
         auth->control.path = config->token_path;
         if (access(config->token_path, F_OK) < 0 && errno == ENOENT) {
+            make_place(config->token_path);
             status = token_make(config->token_path, error);
         }
         status = status < 0 ? status : token_read(&auth->control, error);

@@ -28,7 +28,7 @@ static int join(char *out, size_t size, const char *first, const char *second)
 int agent_api_control_path(char *out, size_t size)
 {
     const char *places[] = {getenv("RUNTIME_DIRECTORY"),
-                            access(SYSTEM_RUN, X_OK) == 0 ? SYSTEM_RUN : NULL,
+                            access(SYSTEM_RUN, X_OK) == 0 || geteuid() == 0 ? SYSTEM_RUN : NULL,
                             getenv("XDG_RUNTIME_DIR")};
 
     for (size_t index = 0; index < sizeof(places) / sizeof(places[0]); index++) {

@@ -68,8 +68,8 @@ struct agent_api_config {
 };
 
 /** agent_api_config_init() - defaults: 127.0.0.1:8470, and files in the current user's places:
- * $RUNTIME_DIRECTORY and $STATE_DIRECTORY (systemd), else XDG's directories, else /tmp is NOT used:
- * the paths stay empty and agent_api_open() asks for them */
+ * $RUNTIME_DIRECTORY and $STATE_DIRECTORY (systemd), the system's directories, XDG's. Never /tmp: a
+ * path for which there is no place stays empty, and agent_api_config_check() asks for it */
 void agent_api_config_init(struct agent_api_config *config);
 
 /** agent_api_config_read() - what `api:` says over what @config holds; a NULL @api changes nothing
@@ -88,7 +88,8 @@ int agent_api_config_listen(const char *text, struct agent_api_config *config,
 int agent_api_config_check(const struct agent_api_config *config, struct agent_error *error);
 
 /** agent_api_control_path() - where the command line finds the agent when nothing is configured:
- * the first of $RUNTIME_DIRECTORY, /run/vmm-agent (if it is there), $XDG_RUNTIME_DIR
+ * the first of $RUNTIME_DIRECTORY, /run/vmm-agent (if it is there or we are root, who makes it),
+ * $XDG_RUNTIME_DIR
  * Return: 0, or -ENOENT when there is no such place. */
 int agent_api_control_path(char *out, size_t size);
 

@@ -11,7 +11,8 @@
 
 #include "api/private.h"
 
-#define BACKLOG 64
+#define BACKLOG    64
+#define SYSTEM_RUN "/run/vmm-agent"
 
 int listen_tcp(const struct agent_api_config *config, unsigned *port, struct agent_error *error)
 {
@@ -31,8 +32,9 @@ int listen_tcp(const struct agent_api_config *config, unsigned *port, struct age
         listen(fd, BACKLOG) < 0 || getsockname(fd, (struct sockaddr *)&bound, &size) < 0) {
         int code = errno;
         close(fd);
-        return agent_error_set(error, code, "api: cannot listen on %s: %s", config->listen,
-                               strerror(code));
+        return agent_error_set(
+            error, code, "api: cannot listen on %s: %s%s", config->listen, strerror(code),
+            code == EADDRINUSE ? " (another agent? 'api: listen:' chooses)" : "");
     }
     *port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
                                               : ((struct sockaddr_in *)&bound)->sin_port);
@@ -84,6 +86,14 @@ static int bind_private(const char *path, struct agent_error *error)
     return fd;
 }
 
+/* The system's directory is ours to make, if we may; a configured one is its owner's. */
+static void make_place(const char *path)
+{
+    if (strncmp(path, SYSTEM_RUN "/", strlen(SYSTEM_RUN "/")) == 0) {
+        mkdir(SYSTEM_RUN, 0700);
+    }
+}
+
 int listen_control(const char *path, int *lock_fd, struct agent_error *error)
 {
     struct stat found;
@@ -92,6 +102,7 @@ int listen_control(const char *path, int *lock_fd, struct agent_error *error)
         return agent_error_set(error, ENAMETOOLONG, "api: socket %s is longer than %zu bytes", path,
                                sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
     }
+    make_place(path);
     int lock = lock_path(path, error);
     if (lock < 0) {
         return lock;

@@ -242,6 +242,29 @@ static int open_listeners(struct agent_api *api, struct agent_error *error)
     return status;
 }
 
+/* One line that tells a new user where to look. */
+static void say_where(const struct agent_api *api)
+{
+    const struct agent_api_config *config = &api->config;
+    const char *control = config->control_path[0] != '\0' ? config->control_path : "none";
+
+    if (api->listener_count == 0) {
+        agent_log(AGENT_LOG_WARNING, "api.nowhere", NULL,
+                  "api: neither tcp nor a control socket: nobody can ask this agent anything");
+    } else if (!config->tcp) {
+        agent_log(AGENT_LOG_NOTICE, "api.listening", json_pack("{s:s}", "socket", control),
+                  "control socket %s; no page and no HTTP (listen: none)", control);
+    } else {
+        int host_size = (int)(strrchr(config->listen, ':') - config->listen);
+        agent_log(AGENT_LOG_NOTICE, "api.listening",
+                  json_pack("{s:s, s:i}", "socket", control, "port", (int)api->port),
+                  "page at http%s://%.*s:%u/%s%s; control socket %s",
+                  config->cert_path[0] != '\0' ? "s" : "", host_size, config->listen, api->port,
+                  config->token_path[0] != '\0' ? ", its secret in " : "", config->token_path,
+                  control);
+    }
+}
+
 int agent_api_open(const struct agent_api_config *config, const struct agent_api_source *source,
                    int64_t now_ns, struct agent_api **out, struct agent_error *error)
 {
@@ -268,10 +291,7 @@ int agent_api_open(const struct agent_api_config *config, const struct agent_api
         agent_api_close(api);
         return status;
     }
-    if (api->listener_count == 0) {
-        agent_log(AGENT_LOG_WARNING, "api.nowhere", NULL,
-                  "api: neither tcp nor a control socket: nobody can ask this agent anything");
-    }
+    say_where(api);
     agent_api_turn(api, now_ns); /* sets the first timer */
     *out = api;
     return 0;

@@ -60,11 +60,12 @@ def npm_module(name, version):
         return None, "npm is not installed (Debian package npm)"
     os.makedirs(place, exist_ok=True)
     try:
-        told = subprocess.run(["npm", "install", "--prefix", place, "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", "%s@%s" % (name, version)],
+        told = subprocess.run(["npm", "install", "--prefix", place, "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", "--fetch-retries=1", "--fetch-timeout=30000", "%s@%s" % (name, version)],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=FETCH_S, check=False)
     except subprocess.TimeoutExpired:
         return None, "npm did not answer within %d s" % FETCH_S
     if told.returncode != 0 or not os.path.isdir(folder):
         shutil.rmtree(place, ignore_errors=True)
-        return None, "npm could not fetch %s %s: %s" % (name, version, told.stdout.decode(errors="replace").strip()[-200:])
+        words = [line for line in told.stdout.decode(errors="replace").splitlines() if line.startswith("npm error")]
+        return None, "npm could not fetch %s %s: %s" % (name, version, " ".join(words[:2])[:120])
     return folder, ""

@@ -77,18 +77,15 @@ class Watch:
         """Damaged pages that the guest reported by itself."""
         return sum(len(console.corrupt_lines()) for console in self._of(vm, "tty"))
 
-    def console(self, vm):
-        """The console of its newest start, or None."""
-        consoles = self._of(vm, "tty")
-        return consoles[-1] if consoles else None
-
-    def check(self, vm, seconds):
-        """Have the guest check all of its memory, where it is now. Returns the number of errors; None: no answer."""
-        for console in reversed(self._of(vm, "tty")):
-            try:
-                return console.check(seconds)["errors"] + self.errors(vm)
-            except (HarnessError, OSError):
-                continue  # this start of it is over
+    def check(self, vm, epoch, seconds):
+        """Have the guest check all of its memory in its start @epoch. Returns the number of errors; None: no answer."""
+        for path, port in list(self._ports.items()):
+            name = _PORT.match(os.path.basename(path))
+            if (name["vm"], name["epoch"], name["kind"]) == (vm, str(epoch), "tty"):
+                try:
+                    return port.check(seconds)["errors"] + self.errors(vm)
+                except (HarnessError, OSError):
+                    return None
         return None
 
     def close(self):

@@ -28,18 +28,19 @@ def parse(text):
 
 
 class Thing:
-    """One blow. do() strikes and returns what is noted of it."""
+    """One blow. do() strikes and returns what is noted of it; None: nothing to strike yet, ask again."""
 
     def __init__(self, kind, slot, dice):
         self.kind, self.slot, self._dice = kind, slot, dice
+        self.done = False
 
     def do(self, day):
-        record = {"kind": self.kind, "slot": round(self.slot, 2)}
+        record = {"kind": self.kind, "slot": round(day.slot_now(), 2)}
         try:
-            getattr(self, "_" + self.kind)(day, record)
+            self.done = getattr(self, "_" + self.kind)(day, record) is not False
         except (HarnessError, OSError) as error:
             record["error"] = str(error)
-        return record
+        return record if self.done else None
 
     def _agent(self, day, record):
         day.agent.kill()
@@ -53,18 +54,16 @@ class Thing:
         record["true_after_s"] = round(time.monotonic() - begin, 2)
 
     def _qemu(self, day, record):
-        pids = agents.left_behind(day.directory)
-        if not pids:
-            record["error"] = "no QEMU runs"
-            return
-        # a destination rather than the only copy of a guest: what is lost with its one QEMU is lost to everybody
-        waiting = [pid for pid in pids if b"-incoming" in agents.words_of(pid)]
-        fresh = [pid for pid in waiting if pid not in day.owners()]
-        if fresh:
-            record["pid"] = self._dice.choice(fresh)
-            os.kill(record["pid"], signal.SIGKILL)
-        else:
-            record["skipped"] = "no copy was under way"
+        # the copy that is being made: with the only QEMU of a guest that guest is lost to everybody
+        if not any(move["state"] == "running" and move["stage"] == "transfer" for move in day.state["migrations"]):
+            return False
+        fresh = [pid for pid in agents.left_behind(day.directory)
+                 if b"-incoming" in agents.words_of(pid) and pid not in day.owners()]
+        if not fresh:
+            return False
+        record["pid"] = self._dice.choice(fresh)
+        os.kill(record["pid"], signal.SIGKILL)
+        return True
 
     def _path(self, day, record):
         day.path.cut()
@@ -83,7 +82,5 @@ class Plan:
                                for _ in range(count)), key=lambda thing: thing.slot)
 
     def due(self, slot):
-        """Those whose time has come; each once."""
-        due = [thing for thing in self._things if thing.slot <= slot]
-        self._things = self._things[len(due):]
-        return due
+        """Those whose time has come and that have not struck."""
+        return [thing for thing in self._things if thing.slot <= slot and not thing.done]

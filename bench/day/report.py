@@ -45,9 +45,10 @@ def _slow_answer(day):
     return round(max(move.get("real_s") or 0.0 for move in ended), 2) if ended else None
 
 
-def of_day(day, errors, renewable):
+def of_day(day, errors, renewable_others):
     """The record of one day; .good says whether all of it is as it should be."""
-    moves = list(day.kept.values())
+    standby = [move for move in day.kept.values() if move["origin"] == "dr" and move["state"] in ("held", "cancelled")]
+    moves = [move for move in day.kept.values() if move not in standby]
     done = [move for move in moves if move["state"] in ENDED_WELL]
     explained = [move for move in moves if move["state"] in EXPLAINED and move.get("error")]
     blackouts = sorted(move["blackout_ms"] for move in done if move.get("blackout_ms") is not None)
@@ -55,20 +56,20 @@ def of_day(day, errors, renewable):
     running = {vm["name"]: vm["state"] == "running" for vm in last["vms"]}
     paused = {vm["name"] for vm in last["vms"] if vm["state"] == "paused"}
     lost = [name for name, *_ in world.GUESTS if errors[name] is None and name not in paused]
-    energy = sum(site.get("energy_kwh") or 0.0 for site in last["sites"] if not site["paper"])
-    green = sum(site.get("renewable_kwh") or 0.0 for site in last["sites"] if not site["paper"])
+    energy = sum(used for used, _ in day.energy.values())
+    green = sum(renewable for _, renewable in day.energy.values())
     begin, end = day.samples[0]["at"], day.samples[-1]["at"]
     silence = {name: day.watch.silence_ms(name, begin, end) for name, *_ in world.GUESTS}
     record = {
         "date": day.options.date, "minutes": day.options.minutes, "seed": day.seed,
         "moves_planned": len(moves), "moves_done": len(done), "moves_explained": len(explained),
-        "guests_lost": len(lost), "selfcheck_errors": sum(count or 0 for count in errors.values()),
+        "standby_copies": len(standby), "guests_lost": len(lost), "selfcheck_errors": sum(count or 0 for count in errors.values()),
         "blackout_ms": {"median": round(statistics.median(blackouts), 2) if blackouts else None,
                         "max": blackouts[-1] if blackouts else None},
         "heartbeat_gap_ms": {name: {"longest": gap, "p99": usual} for name, (gap, usual) in silence.items()},
         "dr": {"asked_kw": day.dr.get("asked_kw"), "site": day.dr.get("site"), "ten_second_max_s": _fast_answer(day),
                "five_minute_max_s": _slow_answer(day), "error": day.dr.get("error")},
-        "renewable_use": {**renewable, "agent": round(green / energy, 4) if energy else None},
+        "renewable_use": {**renewable_others, "agent": round(green / energy, 4) if energy else None},
         "bytes_moved": sum(move.get("bytes") or 0 for move in done),
         "harm": day.events, "alerts": sorted({text for sample in day.samples for text in sample.get("alerts", [])}),
         "moves": sorted(({key: move.get(key) for key in (
@@ -91,6 +92,7 @@ def tell(record, say):
             "%.1f s, dark %.1f ms; %s" % (move["real_s"] or 0, move["blackout_ms"] or 0, move["reason"])
             if move["state"] == "done" else move["error"] or move["reason"]))
     dark = record["blackout_ms"]
+    say("copies held ready for demand response and given up again: %d" % record["standby_copies"])
     say("moves: %d planned, %d done, %d explained; blackout median %s ms, most %s ms; guests lost: %d, damaged pages: %d" % (
         record["moves_planned"], record["moves_done"], record["moves_explained"], dark["median"], dark["max"],
         record["guests_lost"], record["selfcheck_errors"]))

@@ -39,7 +39,7 @@ class Screens:
             url = "http://127.0.0.1:%d/#token=%s" % (self._world.port, self._world.token)
             child = subprocess.Popen(
                 [self._browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--lang=ja",
-                 "--user-data-dir=" + profile, "--window-size=%d,%d" % (width, height), "--timeout=4000",
+                 "--user-data-dir=" + profile, "--window-size=%d,%d" % (width, height), "--timeout=10000",
                  "--screenshot=" + place, url], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             self._running.append((child, place))
 

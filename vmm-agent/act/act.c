@@ -261,7 +261,8 @@ const char *act_fixed(const struct machine *machine, char *out, size_t size)
     } else if (machine->paused_by != 0) {
         snprintf(out, size, "paused by %s", machine->paused_by == ACT_BY_PERSON ? "a person"
                                                                                 : "demand response");
-    } else if (machine->move != NULL && machine->move->origin != MOVE_BY_PLAN) {
+    } else if (machine->move != NULL && machine->move->origin != MOVE_BY_PLAN &&
+               !machine->move->hold) { /* a copy that is only held is in nobody's way */
         snprintf(out, size, "being moved by %s", move_origin_name(machine->move->origin));
     }
     return out;

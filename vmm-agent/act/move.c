@@ -644,6 +644,9 @@ void move_end(struct move *move, enum move_state state)
     if (released != NULL) {
         released(opaque, moved, state == MOVE_DONE ? 0 : -ECANCELED);
     }
+    if (machine->want_again) {
+        act_want_again(machine);
+    }
     act_kick(act);
 }
 

@@ -40,6 +40,7 @@ struct machine {
     int64_t boot_at_ns;
     int boots;
     int wanted_site; /* the plan's, -1 = none */
+    bool want_again; /* once its open move has ended, the plan is asked for it anew */
     int64_t drain_ns; /* when leaving a drained host may be tried again */
     char reason[AGENT_ACT_REASON_MAX];
     struct agent_timer timer; /* judge again */
@@ -180,6 +181,7 @@ double act_link_busy(const struct agent_act *act, int link);
 
 /* reconcile.c */
 void act_reconcile(struct agent_act *act);
+void act_want_again(struct machine *machine); /* what the plan in use wants of it in this slot */
 void act_drain_host(struct agent_act *act, int host, int *moves);
 void act_plan_now(struct agent_act *act);
 

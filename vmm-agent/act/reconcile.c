@@ -79,6 +79,27 @@ static void objection(struct agent_act *act, int vm, int site, int *host, char *
     }
 }
 
+/* A copy that is held for demand response lies in the plan's way, or on it: then it is let go, which takes
+ * one blackout; else it is given up and the plan's move follows. Return: 0 = one of the two is under way. */
+static int use_held(struct agent_act *act, int vm, int site, struct agent_error *error)
+{
+    struct machine *machine = &act->machines[vm];
+    struct move *held = machine->move;
+
+    if (act->inventory->hosts[held->to].site != site) {
+        machine->want_again = true;
+        return agent_act_disarm(act, vm, error);
+    }
+    int status = agent_act_release(act, vm, NULL, NULL, error);
+    if (status == 0) {
+        held->origin = MOVE_BY_PLAN;
+        held->benefit_yen = act->plan.vms[vm].benefit_yen;
+        snprintf(held->reason, sizeof(held->reason), "%s", act->plan.vms[vm].reason);
+        note_move(act, vm, site, held, held->reason);
+    }
+    return status;
+}
+
 static void want(struct agent_act *act, int vm, int site)
 {
     struct machine *machine = &act->machines[vm];
@@ -100,6 +121,10 @@ static void want(struct agent_act *act, int vm, int site)
     objection(act, vm, site, &host, why, sizeof(why));
     if (why[0] == '\0') {
         struct agent_error error = {0};
+        if (move != NULL && move->hold && move->origin == MOVE_BY_DR &&
+            use_held(act, vm, site, &error) == 0) {
+            return;
+        }
         move = machine->move == NULL ? move_new(act, vm, host, MOVE_BY_PLAN,
                                                 act->plan.vms[vm].reason, &error)
                                      : NULL;
@@ -113,6 +138,17 @@ static void want(struct agent_act *act, int vm, int site)
     act_machine_say(machine, "the plan wants it at %s, it stays: %.140s",
                     act->inventory->sites[site].name, why);
     note_move(act, vm, site, NULL, why);
+}
+
+void act_want_again(struct machine *machine)
+{
+    struct agent_act *act = machine->act;
+    int slot = slot_of_plan(act);
+
+    machine->want_again = false;
+    if (act->have_plan && slot >= 0 && act->plan.vms[machine->vm].site != NULL) {
+        want(act, machine->vm, act->plan.vms[machine->vm].site[slot]);
+    }
 }
 
 static void apply(struct agent_act *act)

@@ -57,6 +57,15 @@ function atSlot(slot) {
     part(word("site_price"), isNumber(slot.price_yen_per_kwh) ? num(slot.price_yen_per_kwh, 2) : word("unknown"), isNumber(slot.price_yen_per_kwh) ? word("yen_kwh") : ""));
 }
 
+/* The chart's figures for those who do not see it, and for those who want them exactly. */
+function slotTable(site) {
+  const figureOf = (value, text) => (isNumber(value) ? text(value) : word("unknown"));
+  return h("details", { class: "table-view", "data-key": `slots ${site.name}` }, h("summary", { "data-key": `slots-of ${site.name}` }, word("as_table"), h("span", { class: "unseen" }, ` ${nameOf(site)}`)),
+    h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, word("slot")), ["site_surplus", "legend_load", "site_price"].map((name) => h("th", { scope: "col", class: "num" }, word(name))))),
+      h("tbody", {}, site.slots.map((slot) => h("tr", {}, h("th", { scope: "row" }, clock(slot.start)), h("td", { class: "num" }, slot.measured && !isNumber(slot.surplus_kw) ? "–" : figureOf(slot.surplus_kw, power)),
+        h("td", { class: "num" }, power(slot.load_kw), slot.measured ? null : h("span", { class: "muted" }, ` (${word("planned")})`)), h("td", { class: "num" }, slot.measured && !isNumber(slot.price_yen_per_kwh) ? "–" : figureOf(slot.price_yen_per_kwh, (yen) => num(yen, 2))))))));
+}
+
 const values = (site, name) => site.slots.map((slot) => (isNumber(slot[name]) ? slot[name] : null));
 
 export function showSites(state, view) {
@@ -78,7 +87,7 @@ export function showSites(state, view) {
     pointAt(chart, view, start, slotAt);
     return h("article", { class: "site" },
       h("h3", { class: "site-name" }, h("span", { class: "dot", style: { background: siteColor(state, site.name) } }), h("span", {}, nameOf(site)), h("span", { class: site.paper || (site.area && site.area !== site.name) ? "tag" : null }, site.paper ? word("paper") : site.area && site.area !== site.name ? site.area : null)),
-      siteFigures(site), site.slots.length ? chart : h("p", { class: "empty" }, word("unknown")), atSlot(site.slots[cursorSlot(view, start, load.length) ?? -1]));
+      siteFigures(site), site.slots.length ? chart : h("p", { class: "empty" }, word("unknown")), atSlot(site.slots[cursorSlot(view, start, load.length) ?? -1]), site.slots.length ? slotTable(site) : h("p", {}));
   }), stamp);
 }
 

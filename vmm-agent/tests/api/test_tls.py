@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""test_tls - the server beyond loopback: TLS, client certificates, and what is refused
+"""test_tls - the server as others reach it: TLS, client certificates, and what is refused (all on loopback)
 
 Usage: test_tls.py SERVE_DOCUMENT.  Owner: meson test.  Thread: main.  Exit 77: no openssl to make certificates with.
 Time: every wait has a limit, seconds.  Units: none.
@@ -59,7 +59,7 @@ def path(name):
 def settings(**more):
     tls = {"certificate": path("server.crt"), "key": path("server.key")}
     tls.update(more)
-    return {"listen": "0.0.0.0:0", "tls": tls}
+    return {"listen": "127.0.0.1:0", "tls": tls}
 
 
 def ask(server, method, where, client=None, token=None, version=None):

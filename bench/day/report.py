@@ -27,22 +27,25 @@ def others(program, files, date):
         return {"error": str(error)}
 
 
-def _fast_answer(day):
-    """Seconds from the demand-response call to the first sample in which the site's power is down by what was asked."""
-    if not day.dr or "error" in day.dr:
-        return None
-    target = day.dr["power_before_kw"] - day.dr["asked_kw"]
-    for sample in day.samples:
-        if sample["at"] > day.dr["at"] and sample.get("power_kw", {}).get(day.dr["site"]) is not None \
-                and sample["power_kw"][day.dr["site"]] <= target:
-            return round(sample["at"] - day.dr["at"], 2)
+def answer_s(samples, call):
+    """Seconds from a call to the first sample in which the site draws as much less as was asked; None: never."""
+    target = call["power_before_kw"] - call["asked_kw"]
+    for sample in samples:
+        power = sample.get("power_kw", {}).get(call["site"])
+        if sample["at"] > call["at"] and power is not None and power <= target:
+            return round(sample["at"] - call["at"], 2)
     return None
 
 
-def _slow_answer(day):
-    """Seconds until the last guest that demand response moved away was running elsewhere; None: it moved none."""
-    ended = [move for move in day.kept.values() if move.get("origin") == "dr" and move["state"] == "done"]
-    return round(max(move.get("real_s") or 0.0 for move in ended), 2) if ended else None
+def _calls(day):
+    """Each call with its answer, and the slowest of those that wanted ten seconds and of those that wanted five minutes."""
+    calls = [{**{key: call.get(key) for key in ("site", "asked_kw", "within_s", "error")},
+              "answered_s": answer_s(day.samples, call)} for call in day.calls]
+
+    def slowest(limit):
+        found = [call["answered_s"] for call in calls if call["within_s"] == limit]
+        return max(found) if found and None not in found else None
+    return {"calls": calls, "ten_second_max_s": slowest(10), "five_minute_max_s": slowest(300)}
 
 
 def of_day(day, errors, renewable_others):
@@ -67,19 +70,18 @@ def of_day(day, errors, renewable_others):
         "blackout_ms": {"median": round(statistics.median(blackouts), 2) if blackouts else None,
                         "max": blackouts[-1] if blackouts else None},
         "heartbeat_gap_ms": {name: {"longest": gap, "p99": usual} for name, (gap, usual) in silence.items()},
-        "dr": {"asked_kw": day.dr.get("asked_kw"), "site": day.dr.get("site"), "ten_second_max_s": _fast_answer(day),
-               "five_minute_max_s": _slow_answer(day), "error": day.dr.get("error")},
+        "dr": _calls(day),
         "renewable_use": {**renewable_others, "agent": round(green / energy, 4) if energy else None},
         "bytes_moved": sum(move.get("bytes") or 0 for move in done),
-        "harm": day.events, "alerts": sorted({text for sample in day.samples for text in sample.get("alerts", [])}),
+        "harm": day.blows, "alerts": sorted({text for sample in day.samples for text in sample.get("alerts", [])}),
         "moves": sorted(({key: move.get(key) for key in (
             "vm", "from", "to", "state", "origin", "reason", "transport", "started_at", "ended_at", "real_s", "bytes",
             "blackout_ms", "predicted_blackout_ms", "error")} for move in moves), key=lambda move: move["started_at"] or ""),
         "running_at_end": running,
         "reasons": {name: [{"slot": slot, "reason": reason} for slot, reason in said[1:]] for name, said in day.reasons.items()},
     }
-    record["good"] = (not lost and record["selfcheck_errors"] == 0 and len(done) + len(explained) == len(moves) and
-                      record["dr"]["ten_second_max_s"] is not None and record["dr"]["ten_second_max_s"] <= 10 and len(done) > 0)
+    record["good"] = (not lost and record["selfcheck_errors"] == 0 and len(done) + len(explained) == len(moves) and len(done) > 0 and
+                      all(call["answered_s"] is not None and call["answered_s"] <= call["within_s"] for call in record["dr"]["calls"]))
     return record
 
 
@@ -96,9 +98,9 @@ def tell(record, say):
     say("moves: %d planned, %d done, %d explained; blackout median %s ms, most %s ms; guests lost: %d, damaged pages: %d" % (
         record["moves_planned"], record["moves_done"], record["moves_explained"], dark["median"], dark["max"],
         record["guests_lost"], record["selfcheck_errors"]))
-    dr = record["dr"]
-    say("demand response at %s: %s kW within %s s%s" % (dr["site"], dr["asked_kw"], dr["ten_second_max_s"],
-                                                   "; " + dr["error"] if dr["error"] else ""))
+    for call in record["dr"]["calls"]:
+        say("demand response: %g kW less at %s wanted within %g s, there after %s s%s" % (
+            call["asked_kw"], call["site"], call["within_s"], call["answered_s"], "; " + call["error"] if call["error"] else ""))
     use = record["renewable_use"]
     say("renewable use: " + ", ".join("%s %s" % (name, value if not isinstance(value, float) else "%.1f %%" % (100 * value))
                                       for name, value in use.items()))

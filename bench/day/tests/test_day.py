@@ -7,7 +7,7 @@ import os
 import tempfile
 import unittest
 
-from day import feed
+from day import feed, harm, report
 
 
 def rows(day, count, form="%s,%d,1\n"):
@@ -46,6 +46,25 @@ class Published(unittest.TestCase):
                 with open(os.path.join(source, "eria_jukyu_202505_%s.csv" % area), "w", encoding="ascii") as file:
                     file.write(rows("20250503", 48))
             self.assertEqual(feed.Feeder(source, inbox, "20250503", ["09"]).advance(5), ["eria_jukyu_202505_09.csv"])
+
+
+class Answers(unittest.TestCase):
+    CALL = {"site": "a", "asked_kw": 3.0, "at": 10.0, "power_before_kw": 8.0}
+
+    def test_the_first_sample_that_is_low_enough_counts(self):
+        samples = [{"at": 9.0, "power_kw": {"a": 1.0}}, {"at": 10.2, "power_kw": {"a": 6.0}}, {"at": 10.4, "error": "away"},
+                   {"at": 11.5, "power_kw": {"a": 5.0}}]
+        self.assertEqual(report.answer_s(samples, self.CALL), 1.5)
+
+    def test_no_answer_is_none(self):
+        self.assertIsNone(report.answer_s([{"at": 12.0, "power_kw": {"a": 5.1}}], self.CALL))
+
+
+class Harm(unittest.TestCase):
+    def test_words(self):
+        self.assertEqual(harm.parse("agent=2,path=1"), {"agent": 2, "path": 1})
+        for wrong in ("dog=1", "agent", "agent=-1", "path=1000"):
+            self.assertRaises(ValueError, harm.parse, wrong)
 
 
 if __name__ == "__main__":

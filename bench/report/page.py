@@ -14,10 +14,10 @@ STYLE = """
 --bad:#ff8a80;--warn:#f0c060;--c0:#ff8a4c;--c1:#7fb0f0;--c2:#7bd88f;--c3:#d79bea;--c4:#e0c24a;--c5:#63d2e0;--c6:#ff8fb3;--c7:#a8b3bd;
 color-scheme:dark}}
 *{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,sans-serif}
-main{max-width:1400px;margin:0 auto;padding:24px}h1{font-size:1.7em;margin:.2em 0}h2{margin:1.8em 0 .5em;border-bottom:1px solid var(--rule)}
+main{max-width:1500px;margin:0 auto;padding:24px}h1{font-size:1.7em;margin:.2em 0}h2{margin:1.8em 0 .5em;border-bottom:1px solid var(--rule)}
 h3{margin:1.2em 0 .4em}p.lead{color:var(--soft);margin:.2em 0 1em;max-width:75em}
-.scroll{overflow-x:auto;border:1px solid var(--rule);border-radius:6px;margin:.6em 0}table{border-collapse:collapse;width:100%;font-size:.87em}
-th,td{padding:5px 9px;text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}th{background:var(--panel);font-weight:600;
+.scroll{overflow-x:auto;border:1px solid var(--rule);border-radius:6px;margin:.6em 0}table{border-collapse:collapse;width:100%;font-size:.82em}
+th,td{padding:5px 7px;text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}th{background:var(--panel);font-weight:600;
 text-align:right}td:first-child,th:first-child,td.words,th.words{text-align:left}td.wrap{white-space:normal;min-width:22em;text-align:left}
 tbody tr+tr td{border-top:1px solid var(--rule)}tr.ours td{background:color-mix(in srgb,var(--c0) 9%,transparent)}
 .ok{color:var(--good)}.bad{color:var(--bad)}.warn{color:var(--warn)}
@@ -116,14 +116,17 @@ def timeline(run, name):
     series = [("applied at the destination, MB" if applied == "applied_bytes" else "handed to the kernel, MB",
                [(s["at_s"], s.get(applied, 0) / 1e6) for s in samples]),
               ("still dirty, MB", [(s["at_s"], s.get("dirty_bytes", 0) / 1e6) for s in samples]),
-              ("rate, MB/s", rate), ("queue in front of the line, MB", [(s["at_s"], s.get("queue_bytes", 0) / 1e6) for s in samples])]
+              ("rate, MB/s", rate)]
+    between = [("queue in front of the line, MB", [(s["at_s"], s.get("queue_bytes", 0) / 1e6) for s in samples])]
     if applied == "applied_bytes":
-        series.append(("in flight, MB", [(s["at_s"], s.get("in_flight_bytes", 0) / 1e6) for s in samples]))
+        between.append(("in flight, MB", [(s["at_s"], s.get("in_flight_bytes", 0) / 1e6) for s in samples]))
     marks = []
     if run.get("total_s") and run.get("blackout_ms"):
         marks = [(run["total_s"] - run["blackout_ms"] / 1000, "source stops"), (run["total_s"], "destination runs")]
-    return svg.chart("Timeline: %s" % name, series, "seconds since the migrate command", "MB, MB/s", marks=marks,
-                     note="%s, %s, repeat %d; blackout %.1f ms" % (run["path"], run["guest"], run["repeat"], run["blackout_ms"] or 0))
+    note = "%s, %s, %s, repeat %d; blackout %.1f ms" % (
+        run["path"], run["guest"], run["transport"], run["repeat"], run["blackout_ms"] or 0)
+    return "".join(svg.chart("Timeline of %s: %s" % (name, what), lines, "seconds since the migrate command", label, marks=marks, note=note)
+                   for what, lines, label in (("memory", series, "MB, MB/s"), ("what is between the two ends", between, "MB")))
 
 
 def charts(report, records):
@@ -161,7 +164,8 @@ def simulated(report):
     for what, found in sweeps.items():
         drawn += simulated_charts(what, found)
     out += ['<div class="charts">%s</div>' % "".join(drawn)] if drawn else []
-    out += [table(rows, markdown.simulated_columns()), "</section>"]
+    out += [table(rows, markdown.simulated_columns())] if rows else []
+    out.append("</section>")
     return "".join(out)
 
 

@@ -119,6 +119,7 @@ static struct dr_answer *open_answer(struct agent_dr *dr, const struct agent_dr_
                                  .asked_ms = now_ms,
                                  .asked_ns = now_ns,
                                  .open = true};
+    dr_alert_clear(dr, "dr/answers");
     snprintf(answer->event, sizeof(answer->event), "%s", need->event->id);
     /* it counts from the call, not from when we got round to it */
     double scale = agent_loop_clock(dr->loop)->scale;

@@ -125,7 +125,11 @@ static int make_event(struct agent_dr *dr, const json_t *args, struct agent_dr_e
     event->interval_count = 1;
     snprintf(event->id, sizeof(event->id), "local-%lld-%u", (long long)(dr_now_ms(dr) / 1000),
              ++dr->local_count);
-    snprintf(event->name, sizeof(event->name), "%.128s", name != NULL ? name : "");
+    if (status == 0 && name != NULL && strlen(name) >= AGENT_DR_NAME_SIZE) {
+        return agent_error_set(error, EINVAL, "dr-trigger: name: at most %d bytes",
+                               AGENT_DR_NAME_SIZE - 1);
+    }
+    snprintf(event->name, sizeof(event->name), "%s", name != NULL ? name : "");
     status = status < 0 ? status : read_value(args, &event->intervals[0], error);
     status = status < 0 ? status : read_sites(dr, args, event, error);
     return status < 0 ? status : read_times(dr, args, event, error);

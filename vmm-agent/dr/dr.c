@@ -13,7 +13,8 @@
 #include "dr/private.h"
 #include "support/file.h"
 
-#define MEASURE_AGE_MS 50 /* older than this, power is measured again before anything is decided   \
+#define MEASURE_AGE_MS                                                                             \
+    50                    /* older than this, power is measured again before anything is decided   \
                            */
 #define DECIDE_EVERY_S 10 /* also when nothing seems to have changed: the world may have */
 
@@ -56,7 +57,7 @@ void dr_alert(struct agent_dr *dr, const char *key, const char *format, ...)
     }
 }
 
-static void clear_alert(struct agent_dr *dr, const char *key)
+void dr_alert_clear(struct agent_dr *dr, const char *key)
 {
     if (dr->hooks != NULL) {
         dr->hooks->alert(dr->hooks_opaque, key, NULL);
@@ -91,7 +92,8 @@ static void on_event(void *opaque, struct agent_dr_event *event, unsigned listin
 
     memcpy(id, event->id, sizeof(id));
     if (dr_put(dr, event, listing, &error) < 0) {
-        dr_tell(dr, "dr.refused", json_pack("{s:s,s:s}", "event", id, "text", error.text));
+        dr_tell(dr, "dr.refused",
+                json_pack("{s:s,s:s}", "event", id, "text", agent_dr_clean(error.text)));
         return;
     }
     look_soon(dr);
@@ -107,8 +109,11 @@ static void on_refused(void *opaque, const char *id, unsigned listing, const cha
         held->seen = listing;
     }
     if (why != NULL) {
-        dr_tell(dr, "dr.refused",
-                json_pack("{s:s,s:s}", "event", id != NULL ? id : "", "text", why));
+        char text[AGENT_ERROR_TEXT_MAX];
+        snprintf(text, sizeof(text), "%s", why);
+        dr_tell(
+            dr, "dr.refused",
+            json_pack("{s:s,s:s}", "event", id != NULL ? id : "", "text", agent_dr_clean(text)));
     }
 }
 
@@ -162,7 +167,7 @@ static int on_notification(void *opaque, const json_t *notification, struct agen
     if (status < 0) {
         dr_tell(dr, "dr.refused",
                 json_pack("{s:s,s:s}", "event", "", "text",
-                          error->text[0] != '\0' ? error->text : "notification"));
+                          error->text[0] != '\0' ? agent_dr_clean(error->text) : "notification"));
     }
     return status;
 }
@@ -229,7 +234,7 @@ static void read_meter(struct agent_dr *dr)
         dr_alert(dr, "dr/frequency", "no reading of the frequency for more than %g s",
                  dr->settings->frequency.stale_s);
     } else if (status > 0) {
-        clear_alert(dr, "dr/frequency");
+        dr_alert_clear(dr, "dr/frequency");
     }
     if (changed > 0) {
         call_by_frequency(dr);

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistr.h>
 
 struct agent_dr_event *agent_dr_event_new(size_t intervals)
 {
@@ -88,6 +89,21 @@ int64_t agent_dr_event_next_ms(const struct agent_dr_event *event, int64_t now_m
         }
     }
     return least(next_ms, event->end_ms);
+}
+
+char *agent_dr_clean(char *text)
+{
+    size_t length = strlen(text);
+    const uint8_t *bad = u8_check((const uint8_t *)text, length);
+
+    while (bad != NULL) { /* each turn one byte less is wrong */
+        text[bad - (const uint8_t *)text] = '?';
+        bad = u8_check((const uint8_t *)text, length);
+    }
+    for (char *at = text; *at != '\0'; at++) {
+        *at = (unsigned char)*at < ' ' || *at == 127 ? '?' : *at;
+    }
+    return text;
 }
 
 const char *agent_dr_kind_name(enum agent_dr_kind kind)

@@ -150,6 +150,11 @@ int64_t agent_dr_event_next_ms(const struct agent_dr_event *event, int64_t now_m
 /** agent_dr_event_json() - for the agent's state document; new reference or NULL */
 json_t *agent_dr_event_json(const struct agent_dr_event *event);
 
+/** agent_dr_clean() - what a peer wrote, and we may have cut: bytes that are no UTF-8 and control
+ * characters become '?', in place, so that it can stand in JSON and in one line of a log
+ * Return: @text. */
+char *agent_dr_clean(char *text);
+
 /** agent_dr_kind_name() - "relative", "absolute", ... */
 const char *agent_dr_kind_name(enum agent_dr_kind kind);
 

@@ -5,7 +5,9 @@
  *
  * dr.c       from start to end; the tick; what VEN and meter bring
  * answers.c  what holds now becomes a change of power per set of sites, and is followed to its end
- * decide.c   measures, the two decisions, and doing the difference
+ * measures.c what could be done now
+ * decide.c   the two decisions, and doing the difference
+ * hands.c    what became of it; copies held beforehand
  * outcome.c  delivered power, reports, the finished event
  * commands.c trigger, cancel, opt out
  * state.c    the state document */
@@ -127,6 +129,8 @@ void dr_tell(struct agent_dr *dr, const char *type, json_t *body);
 void dr_alert(struct agent_dr *dr, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+void dr_alert_clear(struct agent_dr *dr, const char *key);
+
 /** dr_put() - offer an event to the schedule and tell what became of it (takes it)
  * Return: enum agent_dr_put or -errno with the reason. */
 int dr_put(struct agent_dr *dr, struct agent_dr_event *event, unsigned listing,
@@ -148,19 +152,45 @@ bool dr_answers_waiting(const struct agent_dr *dr);
 
 double dr_sites_kw(const struct agent_dr *dr, uint64_t sites, bool reference);
 
+/* measures.c */
+void dr_guest(const struct agent_dr *dr, size_t index, struct agent_dr_guest *out);
+size_t dr_guest_count(const struct agent_dr *dr);
+
+/** dr_hours_at() - how long what is done now at @site will last: the longest answer there */
+double dr_hours_at(const struct agent_dr *dr, size_t site);
+
+/** dr_cell_taken() - has the site's battery a charge level to reach? */
+bool dr_cell_taken(const struct agent_dr *dr, size_t site);
+
+/** dr_measures() - into dr->measures and dr->dest; @slow: moves, too. Return: count. */
+size_t dr_measures(struct agent_dr *dr, bool slow);
+
+/** dr_flexible() - what @sites can do within ten seconds: less (@down) or more */
+double dr_flexible(struct agent_dr *dr, uint64_t sites, bool down);
+
 /* decide.c */
 
 /** dr_decide() - both decisions, and what follows from them */
 void dr_decide(struct agent_dr *dr);
+
+/** dr_undo() - let a guest run freely again; tried again later if that is refused */
+void dr_undo(struct agent_dr *dr, size_t guest);
+
+/** dr_refused() - @what was refused for @guest: told, and left alone for a while */
+void dr_refused(struct agent_dr *dr, size_t guest, const char *what,
+                const struct agent_error *error);
+
+/** dr_count_move() - what a move changes at both ends, @sign 1, or takes back, -1 */
+void dr_count_move(struct agent_dr *dr, const struct dr_hand *hand, double sign);
+void dr_count_end(struct agent_dr *dr, int site, double kw);
+
+/* hands.c */
 
 /** dr_hands_settle() - moves that ended, well or not, leave our hand */
 void dr_hands_settle(struct agent_dr *dr);
 
 /** dr_arm() - hold copies for what is promised */
 void dr_arm(struct agent_dr *dr);
-
-/** dr_flexible() - what @sites can do within ten seconds: less (@down) or more */
-double dr_flexible(struct agent_dr *dr, uint64_t sites, bool down);
 
 /* outcome.c */
 

@@ -139,6 +139,30 @@ static json_t *frequency_json(const struct agent_dr *dr)
                      dr->droop.answer_kw);
 }
 
+/* Oldest first, wherever they are kept. */
+static void add_answers(const struct agent_dr *dr, json_t *list)
+{
+    int64_t last_ns = INT64_MIN;
+    size_t last = 0;
+
+    for (size_t turn = 0; turn < dr->answer_count; turn++) {
+        size_t next = dr->answer_count;
+        for (size_t index = 0; index < dr->answer_count; index++) {
+            int64_t at_ns = dr->answers[index].asked_ns;
+            bool later = at_ns > last_ns || (at_ns == last_ns && turn > 0 && index > last);
+            if (later && (next == dr->answer_count || at_ns < dr->answers[next].asked_ns)) {
+                next = index;
+            }
+        }
+        if (next == dr->answer_count) {
+            return;
+        }
+        json_array_append_new(list, dr_answer_json(dr, &dr->answers[next]));
+        last_ns = dr->answers[next].asked_ns;
+        last = next;
+    }
+}
+
 json_t *agent_dr_state(const struct agent_dr *dr)
 {
     json_t *events = json_array();
@@ -148,9 +172,7 @@ json_t *agent_dr_state(const struct agent_dr *dr)
     for (size_t index = 0; index < dr->schedule.count; index++) {
         json_array_append_new(events, agent_dr_event_json(dr->schedule.events[index]));
     }
-    for (size_t index = 0; index < dr->answer_count; index++) {
-        json_array_append_new(answers, dr_answer_json(dr, &dr->answers[index]));
-    }
+    add_answers(dr, answers);
     for (size_t index = 0; index < dr->outcome_count; index++) {
         json_array_append_new(delivered, delivered_json(dr, &dr->outcomes[index]));
     }

@@ -398,9 +398,7 @@ static void problem_text(const struct agent_dr_http_answer *answer, const json_t
     title = title != NULL ? title : oauth;
     snprintf(out, size, "HTTP %ld%s%.60s%s%.80s", answer->status, title != NULL ? " " : "",
              title != NULL ? title : "", detail != NULL ? ": " : "", detail != NULL ? detail : "");
-    for (char *at = out; *at != '\0'; at++) { /* it goes to logs: one line, no control characters */
-        *at = (unsigned char)*at < ' ' || *at == 127 ? ' ' : *at;
-    }
+    agent_dr_clean(out);
 }
 
 /* A wish that is refused is given up; events go on without it. */

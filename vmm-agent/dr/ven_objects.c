@@ -23,6 +23,7 @@ void dr_ven_say(struct agent_dr_ven *ven, const char *format, ...)
     va_start(words, format);
     vsnprintf(text, sizeof(text), format, words);
     va_end(words);
+    agent_dr_clean(text);
     if (strcmp(text, ven->text) != 0) {
         memcpy(ven->text, text, sizeof(text));
         ven->ops->state(ven->opaque, ven->text);

@@ -81,6 +81,15 @@ static int read_webhook(const struct agent_yaml *section,
                  ? status
                  : agent_yaml_text(section, "certificate", "", &settings->certificate, error);
     status = status < 0 ? status : agent_yaml_text(section, "key", "", &settings->key, error);
+    bool local = status == 0 && (strncmp(settings->listen, "127.", 4) == 0 ||
+                                 strncmp(settings->listen, "[::1]:", 6) == 0);
+    if (status == 0 && !local && settings->certificate[0] == '\0') {
+        return agent_yaml_fail(
+            section, error,
+            "webhook.listen %.60s without certificate and key: plain HTTP only on "
+            "this machine",
+            settings->listen);
+    }
     if (status == 0 && (settings->certificate[0] == '\0') != (settings->key[0] == '\0')) {
         return agent_yaml_fail(section, error, "certificate and key belong together");
     }

@@ -13,6 +13,9 @@
 #include "support/file.h"
 
 #define FRESH_NS   (20 * AGENT_NS_PER_MS)
+#define SMOOTH_S   3.0 /* of a guest's power: samples are short and count in ticks */
+#define PAUSE_NS   (3 * AGENT_NS_PER_S)    /* a command is seen in the guest's state by then */
+#define YOUNG_NS   (100 * AGENT_NS_PER_MS) /* a measurement this young is not repeated */
 #define OVERHEAD_S 3.0 /* a move's preflight, start and settling beside its bytes */
 #define RATE_GBIT  1.0 /* of a link that declares and measured nothing */
 
@@ -131,6 +134,35 @@ static void fill_place(struct agent_dr_act *world, size_t vm, const struct agent
     }
 }
 
+/* Mean power of a guest that runs freely; what it last drew when it does not. */
+static double power_of(struct agent_dr_act *world, size_t vm, const struct agent_running_vm *now,
+                       double pue)
+{
+    const struct agent_inventory_group *group =
+        &world->inventory->groups[world->inventory->vms[vm].group];
+    struct dr_known *known = &world->known[vm];
+    double kw = now->power_w / 1000 * pue;
+
+    if (now->state != AGENT_VM_PAUSED && !known->capped && world->running_ns > known->kw_ns) {
+        double passed_s = (double)(world->running_ns - known->kw_ns) / 1e9;
+        double weight = known->kw > 0 ? 1 - exp(-passed_s / SMOOTH_S) : 1;
+        known->kw += weight * (kw - known->kw);
+        known->kw_ns = world->running_ns;
+    }
+    return known->kw > 0 ? known->kw : group->power_w / 1000 * pue;
+}
+
+/* A person who lets a guest run again is not argued with. */
+static void notice_people(struct agent_dr_act *world, size_t vm, const struct agent_running_vm *now)
+{
+    struct dr_known *known = &world->known[vm];
+
+    if (known->paused && now->state == AGENT_VM_RUNNING &&
+        world->running_ns - known->paused_ns > PAUSE_NS) {
+        known->paused = false;
+    }
+}
+
 static void guest(void *opaque, size_t vm, struct agent_dr_guest *out)
 {
     struct agent_dr_act *world = opaque;
@@ -153,12 +185,8 @@ static void guest(void *opaque, size_t vm, struct agent_dr_guest *out)
     int site = world->inventory->hosts[now->host].site;
     out->site = world->our_site[site];
     out->pue = world->inventory->sites[site].pue;
-    out->power_kw = now->power_w / 1000 * out->pue;
-    if (now->state != AGENT_VM_PAUSED && !known->capped) {
-        known->kw = out->power_kw > 0 ? out->power_kw : known->kw;
-    } else {
-        out->power_kw = known->kw > 0 ? known->kw : group->power_w / 1000 * out->pue;
-    }
+    notice_people(world, vm, now);
+    out->power_kw = power_of(world, vm, now, out->pue);
     out->may = may_of(world, vm);
     out->fixed = fixed(world, vm, now);
     out->paused = known->paused;
@@ -216,10 +244,14 @@ static void cell(void *opaque, size_t site, struct agent_dr_cell *out)
 static double measure(void *opaque, size_t site, double *sigma_kw)
 {
     struct agent_dr_act *world = opaque;
-    double kw = 0;
+    int number = world->config->site_of[site];
+    int64_t at_ns = 0;
+    double kw = agent_act_site_power_w(world->act, number, &at_ns) / 1000;
 
-    agent_act_measure(world->act);
-    kw = agent_act_site_power_w(world->act, world->config->site_of[site], NULL) / 1000;
+    if (agent_loop_now_ns(agent_act_loop(world->act)) - at_ns > YOUNG_NS) {
+        agent_act_measure(world->act);
+        kw = agent_act_site_power_w(world->act, number, NULL) / 1000;
+    }
     *sigma_kw = fabs(kw) * world->config->power_accuracy;
     /* its controller's meter would show what the battery does; the setpoint stands for it */
     return kw + world->levels[site].set_kw;
@@ -245,6 +277,7 @@ static int pause_guest(void *opaque, size_t vm, bool on, struct agent_error *err
 
     if (status == 0 || status == -EALREADY) {
         known->paused = on;
+        known->paused_ns = agent_loop_now_ns(agent_act_loop(world->act));
         forget_running(world);
         status = 0;
     }

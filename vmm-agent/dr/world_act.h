@@ -10,13 +10,16 @@
 #include "dr/world.h"
 
 /** struct dr_known - what the facade does not tell but its answers and events did
- * @queued: a move that we asked for is open. @arming: site a copy is made at, -1 = none */
+ * @queued: a move that we asked for is open. @arming: site a copy is made at, -1 = none
+ * @paused_ns: when we paused it. @kw, @kw_ns: drawn while it runs freely, smoothed */
 struct dr_known {
     bool paused;
     bool capped;
     bool queued;
     int arming;
-    double kw; /* drawn when it last ran freely */
+    int64_t paused_ns;
+    double kw;
+    int64_t kw_ns;
 };
 
 /** struct dr_level - a battery's level, carried on from what it was told to do */

@@ -156,7 +156,7 @@ def calm(rig, meter, guests_kw):
 @case("demand response: a call to a power change at the source, and back, with real guests", seconds=400)
 def called(lab):
     seconds, back = [], []
-    with DrRig(lab, vms=2, rate=32) as rig:
+    with DrRig(lab, vms=2, rate=32, flex=("pause",)) as rig:
         rig.start()
         rig.booted()
         meter = Meter(rig, "fukuoka")
@@ -171,6 +171,7 @@ def called(lab):
                 took = meter.seconds_until(begin, lambda kw, g=guests_kw: kw - IDLE_KW <= 0.1 * g)
                 check(took is not None, "no power change: %.2f kW, asked for %.2f", meter.now(), planned)
                 seconds.append(took)
+                wait_until(lambda: rig.dr()["answers"][-1]["changed_real_s"] is not None, 5, "the agent to see the change")
                 ask(rig, "dr-cancel", event=answer["event"])
                 back.append(calm(rig, meter, guests_kw))
             said = [one["changed_real_s"] for one in rig.dr()["answers"] if one["changed_real_s"] is not None]

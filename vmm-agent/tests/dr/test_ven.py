@@ -32,16 +32,29 @@ def down(kw, seconds=3600, start_s=0.0, **members):
             "intervalPeriod": {"start": instant(start_s), "duration": "PT%dS" % seconds}, **members}
 
 
+def certificate(directory):
+    """(certificate, key) for this machine, or None without openssl."""
+    names = [os.path.join(directory, name) for name in ("hook.crt", "hook.key")]
+    try:
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", names[1], "-out", names[0], "-days", "2",
+                        "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return names
+
+
 class Talk:
     """A ven-talk process and what it said."""
 
-    def __init__(self, directory, vtn, webhook=True, more="", dr=""):
+    def __init__(self, directory, vtn, webhook=True, more="", dr="", tls=None):
         self.config = os.path.join(directory, "dr.yaml")
         secret = os.path.join(directory, "secret")
         with open(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             file.write(vtn.secret + "\n")
         port = free_port()
-        hook = "    webhook: {listen: '127.0.0.1:%d', url: 'http://127.0.0.1:%d/dr'}\n" % (port, port) if webhook else ""
+        keys = ", certificate: %s, key: %s" % tuple(tls) if tls else ""
+        hook = "    webhook: {listen: '127.0.0.1:%d', url: '%s://127.0.0.1:%d/dr'%s}\n" % (
+            port, "https" if tls else "http", port, keys) if webhook else ""
         with open(self.config, "w", encoding="utf-8") as file:
             file.write("dr:\n  sites:\n    east: {targets: [group-1]}\n    west: {targets: [coast]}\n%s"
                        "  openadr:\n    url: %s\n    client_id: %s\n    client_secret_file: %s\n    ven_name: apn-1\n"
@@ -431,18 +444,43 @@ class Conversation(unittest.TestCase):
         entry = list(self.vtn.subscriptions.values())[0]["objectOperations"][0]
         event = json.dumps({"objectType": "EVENT", "operation": "CREATE", "object": {}})
         for token in ("", "x", entry["bearerToken"][:-1], entry["bearerToken"] + "0"):
-            self.assertEqual(Vtn.call_back(entry, event, token)[0], 401)
-        self.assertEqual(Vtn.call_back(entry, "{")[0], 400)
-        self.assertEqual(Vtn.call_back(entry, "[]")[0], 400)
-        self.assertEqual(Vtn.call_back(entry, "{}")[0], 400)
-        self.assertIn(Vtn.call_back(entry, "x" * 300000)[0], (413,))
-        self.assertEqual(Vtn.call_back(entry, json.dumps({"objectType": "PROGRAM", "operation": "UPDATE", "object": {"id": "a"}}))[0], 200)
-        self.assertEqual(Vtn.call_back(entry, event)[0], 400)
-        codes = [Vtn.call_back(entry, "{}")[0] for _ in range(60)]
+            self.assertEqual(self.vtn.call_back(entry, event, token)[0], 401)
+        self.assertEqual(self.vtn.call_back(entry, "{")[0], 400)
+        self.assertEqual(self.vtn.call_back(entry, "[]")[0], 400)
+        self.assertEqual(self.vtn.call_back(entry, "{}")[0], 400)
+        self.assertIn(self.vtn.call_back(entry, "x" * 300000)[0], (413,))
+        self.assertEqual(self.vtn.call_back(entry, json.dumps({"objectType": "PROGRAM", "operation": "UPDATE", "object": {"id": "a"}}))[0], 200)
+        self.assertEqual(self.vtn.call_back(entry, event)[0], 400)
+        codes = [self.vtn.call_back(entry, "{}")[0] for _ in range(60)]
         self.assertIn(429, codes)
         time.sleep(1.2)
         good = self.vtn.add_event(self.program, **down(10))
         one.wait("dr.answer", good)
+
+    def test_webhook_over_tls(self):
+        keys = certificate(self.folder.name)
+        if not keys:
+            self.skipTest("no openssl to make a certificate with")
+        self.vtn.trust = keys[0]
+        one = self.talk(tls=keys)
+        one.wait("dr.state", "connected")
+        self.assertTrue(one.state()["openadr"]["subscribed"])
+        event = self.vtn.add_event(self.program, **down(10))
+        one.wait("dr.answer", event, seconds=2)
+        self.assertEqual(self.vtn.notified[0][0], 200)
+
+    def test_texts_of_the_vtn_are_made_harmless(self):
+        one = self.talk()
+        one.wait("dr.state", "connected")
+        self.vtn.fail("GET", "/events", status=503, body=json.dumps({"title": "止\n\u001b[31m" + "あ" * 60, "detail": "é" * 90}).encode())
+        _, body = one.wait("dr.state", "HTTP 503")
+        self.assertNotRegex(body["text"], "[\x00-\x1f]")
+        self.assertIsNotNone(one.state()["openadr"])
+        kinds = [{"type": "止" * 40, "values": [1]}, {"type": "é" * 64, "values": [1]}]
+        event = self.vtn.add_event(self.program, **{**down(10), "eventName": "夕方", "intervals": [{"id": 0, "payloads": kinds}]})
+        _, body = one.wait("dr.event", event)
+        self.assertEqual(body["name"], "夕方")
+        self.assertTrue(body["note"].startswith("not followed: 止"))
 
     def test_webhook_echo(self):
         import http.client
@@ -512,8 +550,9 @@ class Settings(unittest.TestCase):
                  (good.replace("https://v/", "http://v/") % "", "expected https://"),
                  (good.replace("https://v/", "http://127.0.0.1.evil/") % "", "expected https://"),
                  (good % ", clock: mine", "clock is 'mine'"), (good % ", poll_s: 0", "poll_s"),
-                 (good % ", simple_levels: [0.5, 0.2, 1]", "ascend"), (good % ", webhook: {listen: '1', url: 'http://x/'}", "expected https://"),
-                 (good % ", webhook: {listen: 'x:1', url: 'https://x/'}", "no IP address"),
+                 (good % ", simple_levels: [0.5, 0.2, 1]", "ascend"), (good % ", webhook: {listen: '127.0.0.1:1', url: 'http://x/'}", "expected https://"),
+                 (good % ", webhook: {listen: 'x:1', url: 'https://x/', certificate: c, key: k}", "no IP address"),
+                 (good % ", webhook: {listen: '0.0.0.0:1', url: 'https://x/'}", "plain HTTP only on this machine"),
                  (good % ", webhook: {listen: '127.0.0.1:1', url: 'https://x/', key: k}", "belong together")]
         for text, words in cases:
             code, stderr = self.run_with(text)

@@ -13,6 +13,7 @@ import http.server
 import json
 import re
 import secrets
+import ssl
 import threading
 import time
 import urllib.parse
@@ -58,6 +59,7 @@ class Vtn:
         self.seen, self.faults, self.notified = [], [], []
         self.clock_off_s = 0.0
         self.pages_max = 50
+        self.trust = None        # certificate to trust at webhooks
         self.granted = None      # targets granted to the client, None = objects have none
         self.count = 0
         vtn = self
@@ -139,11 +141,16 @@ class Vtn:
             body = json.dumps({"objectType": kind, "operation": operation, "object": thing})
             self.notified.append(self.call_back(entry, body))
 
-    @staticmethod
-    def call_back(entry, body, token=None):
+    def connect(self, parts):
+        if parts.scheme == "https":
+            return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=5,
+                                               context=ssl.create_default_context(cafile=self.trust))
+        return http.client.HTTPConnection(parts.hostname, parts.port, timeout=5)
+
+    def call_back(self, entry, body, token=None):
         """POST to a webhook; returns (status, text)."""
         parts = urllib.parse.urlsplit(entry["callbackUrl"])
-        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=5)
+        connection = self.connect(parts)
         headers = {"Content-Type": "application/json"}
         token = entry.get("bearerToken") if token is None else token
         if token:
@@ -296,12 +303,11 @@ class Vtn:
         self.subscriptions[one["id"]] = one
         return 201, one
 
-    @staticmethod
-    def _challenge(url):
+    def _challenge(self, url):
         """The address must answer with the text it was sent (Definitions, Webhooks)."""
         parts = urllib.parse.urlsplit(url or "")
         word = secrets.token_urlsafe(16)
-        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=5)
+        connection = self.connect(parts)
         try:
             connection.request("GET", (parts.path or "/") + "?echo=" + word)
             answer = connection.getresponse()

@@ -192,14 +192,27 @@ int act_machine_note(struct machine *machine)
     return status;
 }
 
+void act_machine_shut_down(struct machine *machine, bool down)
+{
+    struct agent_act *act = machine->act;
+    struct agent_error error = {0};
+    char key[96];
+
+    machine->shut_down = down;
+    snprintf(key, sizeof(key), "shut-down/%s", act->inventory->vms[machine->vm].name);
+    if (agent_journal_set(act->journal, key, down ? "yes" : "no", &error) < 0) {
+        act_journal_failed(act, &error);
+    }
+}
+
 static void on_news(void *opaque, struct agent_qemu *qemu, enum agent_qemu_news news,
                     const struct agent_qemu_event *event)
 {
     struct machine *machine = opaque;
     struct move *move = machine->move;
 
-    if (qemu == machine->owner && qemu->shut_down) {
-        machine->shut_down = true;
+    if (qemu == machine->owner && qemu->shut_down && !machine->shut_down) {
+        act_machine_shut_down(machine, true);
     }
     if (move != NULL && move->state != MOVE_QUEUED && !machine->act->recovering) {
         move_news(move, qemu, news, event);

@@ -274,6 +274,14 @@ void move_next(struct move *move)
     begin_stage(move, (enum move_stage)next);
 }
 
+static void clear_unknown(struct move *move)
+{
+    char key[96];
+
+    snprintf(key, sizeof(key), "vm/%s/unknown", move->act->inventory->vms[move->vm].name);
+    agent_act_alert_clear(move->act, key);
+}
+
 static void after_undo(struct move *move)
 {
     struct agent_act *act = move->act;
@@ -282,6 +290,7 @@ static void after_undo(struct move *move)
 
     move->undoing = false;
     agent_timer_unset(&move->timer);
+    clear_unknown(move);
     if (move->cancel_asked) {
         move_end(move, MOVE_CANCELLED);
     } else if (!move->redo || move->attempt >= act->settings.attempts_max) {
@@ -469,6 +478,7 @@ void move_begin(struct move *move)
     move->asked_ns = 0;
     move->asking = false;
     move->cont_sent = false;
+    move->lost = false;
     move->finishing = false;
     json_decref(move->kept);
     move->kept = NULL;
@@ -606,7 +616,6 @@ void move_end(struct move *move, enum move_state state)
 {
     struct agent_act *act = move->act;
     struct machine *machine = machine_of(move);
-    const struct agent_inventory_vm *vm = &act->inventory->vms[move->vm];
     const char *site = act->inventory->sites[act->inventory->hosts[move->to].site].name;
 
     agent_timer_unset(&move->timer);
@@ -632,9 +641,7 @@ void move_end(struct move *move, enum move_state state)
     }
     move_log(move, state == MOVE_DONE ? "done" : "failed",
              state == MOVE_DONE ? "the guest runs there" : move->error);
-    char key[96];
-    snprintf(key, sizeof(key), "vm/%s/unknown", vm->name);
-    agent_act_alert_clear(act, key);
+    clear_unknown(move);
     agent_act_tell(act, "migration.end", act_move_json(move));
     void (*released)(void *opaque, int vm, int status) = move->released;
     void *opaque = move->released_opaque;

@@ -85,6 +85,7 @@ struct move {
     bool finishing;    /* the mirrors are being ended */
     json_t *kept;   /* the source's answer while the destination is asked the same */
     int64_t asked_ns;  /* last progress question or repeated request */
+    bool lost;      /* every QEMU of it is gone, and the guest with them */
     bool cont_sent; /* stock: the destination was told to run */
     bool no_apn;    /* the destination turned out not to know apn */
     double benefit_yen;

@@ -158,6 +158,8 @@ void act_machine_say(struct machine *machine, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void act_machine_become(struct machine *machine, enum agent_vm_state state,
                         struct agent_qemu *owner);
+/** act_machine_shut_down() - ended on purpose (or started again): remembered over restarts */
+void act_machine_shut_down(struct machine *machine, bool down);
 int act_machine_note(struct machine *machine); /* put into the journal; alert when it can't */
 void act_journal_failed(struct agent_act *act, const struct agent_error *error);
 struct agent_qemu *act_machine_add(struct machine *machine, int host, long long epoch,

@@ -12,6 +12,7 @@
 #define GREETING_NS (3 * AGENT_NS_PER_S)
 #define ANSWER_NS   (3 * AGENT_NS_PER_S)
 #define CONNECT_NS  (20 * AGENT_NS_PER_MS)
+#define LOOK_MIN_NS (25 * AGENT_NS_PER_MS)
 
 static void try_connect(struct agent_qemu *qemu);
 
@@ -165,6 +166,7 @@ static void answered(struct agent_qemu *qemu, const struct agent_qmp_result *res
     if (qemu->asking > 0 && --qemu->asking > 0) {
         return;
     }
+    agent_timer_after(&qemu->timer, AGENT_QEMU_LOOK_NS); /* before telling: who hears may want it sooner */
     if (qemu->unanswered >= AGENT_QEMU_SILENT_MAX) {
         qemu->unanswered = 0;
         snprintf(qemu->problem, sizeof(qemu->problem), "it does not answer its monitor");
@@ -176,9 +178,6 @@ static void answered(struct agent_qemu *qemu, const struct agent_qmp_result *res
             become(qemu, AGENT_QEMU_UP);
         }
         tell(qemu, AGENT_QEMU_NEWS_FACTS, NULL);
-    }
-    if (qemu->state != AGENT_QEMU_GONE) {
-        agent_timer_after(&qemu->timer, AGENT_QEMU_LOOK_NS);
     }
 }
 
@@ -208,11 +207,20 @@ static void on_status(void *opaque, const struct agent_qmp_result *result)
 
 void agent_qemu_look(struct agent_qemu *qemu)
 {
+    int64_t now_ns = agent_loop_now_ns(qemu->loop);
+    int64_t next_ns = qemu->look_began_ns + LOOK_MIN_NS;
+
     if (qemu->qmp == NULL || qemu->asking > 0) {
         return;
     }
+    if (qemu->look_began_ns > 0 && now_ns < next_ns) { /* who looks at every answer must not spin */
+        if (!agent_timer_is_set(&qemu->timer) || qemu->timer.at_ns > next_ns) {
+            agent_timer_set(&qemu->timer, next_ns);
+        }
+        return;
+    }
     qemu->asking = 2;
-    qemu->look_began_ns = agent_loop_now_ns(qemu->loop);
+    qemu->look_began_ns = now_ns;
     agent_timer_after(&qemu->timer, 2 * ANSWER_NS); /* if nothing could be sent, look again */
     int status = agent_qmp_command(qemu->qmp, "query-migrate", NULL, ANSWER_NS, on_migration, qemu);
     status = status < 0 ? status

@@ -20,6 +20,7 @@
 #define AGAIN_NS       (500 * AGENT_NS_PER_MS)
 #define UNCLEAR_NS     (10 * AGENT_NS_PER_S)
 #define REBOOT_S       2.0
+#define STABLE_NS      (60 * AGENT_NS_PER_S)
 
 /* ---- finding ------------------------------------------------------------------------------ */
 
@@ -127,6 +128,10 @@ static int read_journal(struct agent_act *act, struct agent_error *error)
         status = agent_journal_vm(act->journal, inventory->vms[vm].name, &machine->noted, error);
         machine->paused_by = strstr(machine->noted.paused_by, "person") != NULL ? ACT_BY_PERSON : 0;
         machine->paused_by |= strstr(machine->noted.paused_by, "dr") != NULL ? ACT_BY_DR : 0;
+        snprintf(key, sizeof(key), "shut-down/%s", inventory->vms[vm].name);
+        status = status < 0 ? status
+                            : agent_journal_get(act->journal, key, value, sizeof(value), error);
+        machine->shut_down = strcmp(value, "yes") == 0;
     }
     for (size_t host = 0; host < inventory->host_count && status == 0; host++) {
         snprintf(key, sizeof(key), "drained/%s", inventory->hosts[host].name);
@@ -216,7 +221,9 @@ int act_boot(struct machine *machine, struct agent_error *error)
     }
     int status = boot_at(machine, host, error);
     if (status == 0) {
-        machine->shut_down = false;
+        if (machine->shut_down) {
+            act_machine_shut_down(machine, false);
+        }
         act_machine_say(machine, "being started at host %s", act->inventory->hosts[host].name);
     }
     return status;
@@ -291,7 +298,9 @@ static void owned(struct machine *machine, const struct agent_truth *truth)
         if (machine->reason[0] == '\0' || machine->owner == NULL) {
             act_machine_say(machine, "found running at host %s", host->name);
         }
-        machine->boots = 0;
+    }
+    if (agent_loop_now_ns(act->loop) - machine->boot_at_ns > STABLE_NS) {
+        machine->boots = 0; /* it has run for a while: a later end is another story */
     }
     if (machine->noted.owner != owner->epoch || strcmp(machine->noted.host, host->name) != 0) {
         machine->noted.owner = owner->epoch;
@@ -389,6 +398,14 @@ void act_judge(struct machine *machine)
     case AGENT_TRUTH_HANDED:
         clear_up(machine);
         owned(machine, &truth);
+        break;
+    case AGENT_TRUTH_DEST_RUNS:
+        clear_up(machine);
+        owned(machine, &truth);
+        agent_qemu_ask(truth.source, "migrate-apn-resolve",
+                       json_pack("{s:s}", "outcome", "destination-runs"), 5 * AGENT_NS_PER_S, NULL,
+                       NULL);
+        agent_timer_after(&machine->timer, AGAIN_NS);
         break;
     case AGENT_TRUTH_ABSENT:
         clear_up(machine);

@@ -281,7 +281,9 @@ static void on_announced(void *owner, int status)
     if (move == NULL || move->serial != announced.serial) {
         return;
     }
-    if (status != 0) { /* the guest runs there all the same: say it, go on */
+    if (status == 0) {
+        agent_act_alert_clear(announced.act, "announce");
+    } else { /* the guest runs there all the same: say it, go on */
         snprintf(text, sizeof(text), "announce: the command ended with status %d", status);
         move_log(move, "note", text);
         agent_act_alert(announced.act, "announce", announced.act->inventory->vms[move->vm].name,

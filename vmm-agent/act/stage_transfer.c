@@ -11,6 +11,7 @@
 #define LATE_START_NS    (12 * AGENT_NS_PER_S) /* a granted destination has started by then or never will */
 #define UNCLEAR_NS       (15 * AGENT_NS_PER_S) /* silence of one end before a person is called */
 #define PORT_TRIES       8
+#define STUCK_NS         (30 * AGENT_NS_PER_S) /* undoing that gets nowhere: call a person */
 #define SECRET_ID        "vmm-agent"
 #define STOCK_BANDWIDTH  (INT64_C(1) << 40)
 
@@ -353,9 +354,17 @@ void stage_transfer_undo(struct move *move)
     struct agent_qemu *source = move->source;
     int64_t now_ns = agent_loop_now_ns(move->act->loop);
 
+    if (move->lost) {
+        move_undone(move); /* nobody has the guest: only what is left is removed */
+        return;
+    }
     if (is_gone(source) || agent_qemu_unsure(source) || agent_qemu_left(source)) {
         leave_undo(move);
         return;
+    }
+    if (now_ns - move->stage_ns > STUCK_NS) {
+        move_unknown(move, "the source does not say that it has the guest",
+                     "look at both QEMUs, then: vmm-agent resolve VM source|destination|absent");
     }
     if (source->state != AGENT_QEMU_UP || source->looked_ns < move->stage_ns) {
         agent_qemu_look(source);
@@ -498,6 +507,7 @@ static void nobody_has_it(struct move *move, const struct agent_truth *truth)
         look_at_all(move); /* it may have been granted and be loading */
         return;
     }
+    move->lost = true;
     move_fail(move, false, "no QEMU has the guest any more: %s", truth->why);
 }
 
@@ -589,6 +599,7 @@ int move_release(struct move *move, struct agent_error *error)
     }
     move->hold = false;
     move->state = MOVE_RUNNING;
+    move->stage_ns = agent_loop_now_ns(move->act->loop); /* its time limit counts from the word */
     if (move_log(move, "intent", "let go") < 0) {
         return agent_error_set(error, EIO, "the journal cannot be written");
     }

@@ -595,8 +595,9 @@ static void copy_machine(const struct machine *machine, struct agent_running_vm 
 {
     out->state = machine->state;
     out->host = machine->owner != NULL ? machine->owner->host : -1;
-    out->dest = machine->move != NULL && machine->move->state != MOVE_QUEUED ? machine->move->to
-                                                                             : -1;
+    /* a copy that is only held does not take its guest anywhere: the plan is free to use it or not */
+    bool leaves = machine->move != NULL && machine->move->state != MOVE_QUEUED && !machine->move->hold;
+    out->dest = leaves ? machine->move->to : -1;
     out->held = machine->move != NULL && machine->move->state == MOVE_HELD;
     out->since_s = (double)machine->noted.since_s;
     out->power_w = act_machine_power_w(machine);

@@ -261,8 +261,8 @@ static int backend_region_add(struct apn_backend *base, unsigned region, const s
     }
     apn_rdma_backend_note(be, note);
     /* what cannot be registered is copied; but when that is everything, rdma is not what was asked for */
-    if (*note && !be->tcp.backend && (r->flags & APN_REGION_FIXED) && !atomic_load(&be->memory.registered_bytes)) {
-        return apn_error_set(err, -ENOMEM, APN_SCOPE_SESSION, "%s", note);
+    if (strstr(note, "; those") && !be->tcp.backend && (r->flags & APN_REGION_FIXED) && !atomic_load(&be->memory.registered_bytes)) {
+        return apn_error_set(err, -ENOMEM, APN_SCOPE_SESSION, "%.*s", (int)(strstr(note, "; those") - note), note);
     }
     return 0;
 }

@@ -113,20 +113,21 @@ static int publish(struct apn_rdma_memory *m, const struct work *w)
     return 0;
 }
 
+/* what is missing and why; "; " and what becomes of it follows */
 static void explain(const struct apn_region *r, int code, uint64_t missing, char *note, size_t note_bytes)
 {
     struct rlimit limit = {0};
+    char why[80];
 
     getrlimit(RLIMIT_MEMLOCK, &limit);
     if (code == -ENOMEM && limit.rlim_cur != RLIM_INFINITY) {
-        snprintf(note, note_bytes,
-                 "rdma: RLIMIT_MEMLOCK is %llu KiB: %" PRIu64 " of %" PRIu64
-                 " MiB of RAM block '%.40s' cannot be registered and are copied (ulimit -l, LimitMEMLOCK=infinity)",
-                 (unsigned long long)limit.rlim_cur >> 10, missing >> 20, r->length >> 20, r->name);
+        snprintf(why, sizeof(why), "RLIMIT_MEMLOCK is %llu KiB; LimitMEMLOCK=infinity", (unsigned long long)limit.rlim_cur >> 10);
     } else {
-        snprintf(note, note_bytes, "rdma: %" PRIu64 " of %" PRIu64 " MiB of RAM block '%.60s' cannot be registered (%s) "
-                 "and are copied", missing >> 20, r->length >> 20, r->name, strerror(-code));
+        snprintf(why, sizeof(why), "%s", strerror(-code));
     }
+    snprintf(note, note_bytes,
+             "rdma: %" PRIu64 " of %" PRIu64 " MiB of RAM block '%.40s' cannot be registered (%s); those pages are copied", missing >> 20,
+             r->length >> 20, r->name, why);
 }
 
 static void register_region(struct apn_rdma_memory *m, const struct apn_region *r, char *note, size_t note_bytes)
@@ -140,7 +141,7 @@ static void register_region(struct apn_rdma_memory *m, const struct apn_region *
         return;
     }
     if (!pinned && !m->device->odp) {
-        snprintf(note, note_bytes, "rdma: RAM block '%.60s' may not be pinned and %s has no on-demand paging: its pages "
+        snprintf(note, note_bytes, "rdma: RAM block '%.60s' may not be pinned and %s has no on-demand paging; its pages "
                  "are copied", r->name, m->device->name);
         atomic_fetch_add(&m->unregistered_bytes, r->length);
         return;

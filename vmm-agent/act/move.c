@@ -631,6 +631,7 @@ void move_end(struct move *move, enum move_state state)
     machine->move = NULL;
     if (state == MOVE_DONE) {
         machine->noted.moves++;
+        machine->boots = 0;
         act_machine_say(machine, "moved to %s: %s", site, move->reason);
         act_machine_note(machine);
         feed_back(move);

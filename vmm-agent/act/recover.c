@@ -20,7 +20,7 @@
 #define AGAIN_NS       (500 * AGENT_NS_PER_MS)
 #define UNCLEAR_NS     (10 * AGENT_NS_PER_S)
 #define REBOOT_S       2.0
-#define STABLE_NS      (60 * AGENT_NS_PER_S)
+#define STABLE_NS      (10 * AGENT_NS_PER_S)
 
 /* ---- finding ------------------------------------------------------------------------------ */
 
@@ -470,6 +470,8 @@ static void take_up(struct agent_act *act, const struct agent_journal_move *row)
     struct agent_truth truth = agent_truth_of(machine->qemus);
     move->source = row->source_epoch > 0 ? act_machine_find(machine, row->source_epoch) : NULL;
     move->dest = row->dest_epoch > 0 ? act_machine_find(machine, row->dest_epoch) : NULL;
+    act_machine_say(machine, "migration %lld to %s was open when the agent ended",
+                    (long long)row->id, row->to_host);
     if (row->dest_epoch == 0) {
         if (move->origin == MOVE_BY_PLAN) {
             snprintf(move->error, sizeof(move->error), "the agent was restarted; the next plan decides");

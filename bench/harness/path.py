@@ -18,6 +18,8 @@ ADDRESS6 = {"a": "fd86::1", "b": "fd86::2"}
 class Path:
     """A path that is up from construction to close()."""
 
+    emulated = True
+
     def __init__(self, command, name, log_path, options=()):
         """@command: the apn-path program; @options: more words for `apn-path up`."""
         self.command = command
@@ -45,6 +47,10 @@ class Path:
     @property
     def pid(self):
         return self._child.pid
+
+    def address(self, end):
+        """Where end 'a' or 'b' is reached from the other one."""
+        return ADDRESS[end]
 
     def namespace(self, end):
         """Name of the network namespace at end 'a' or 'b'."""

@@ -125,7 +125,7 @@ class Rig:
         """One migration of a pair that runs; figures go into @record."""
         if snapshot.guest_bytes is None:
             source.qmp.execute("stop")
-            snapshot.guest_bytes = memory.nonzero_bytes(source.qmp, snapshot.guest.mib)
+            snapshot.guest_bytes = source.nonzero_bytes()
             source.qmp.execute("cont")
         record["guest_bytes"] = snapshot.guest_bytes
         quiet_from, cpu = time.monotonic(), migrate.Cpu(source, dest)
@@ -138,9 +138,9 @@ class Rig:
         for end in (source, dest):
             end.reset_peak_memory()
         begin, cpu = time.monotonic(), migrate.Cpu(source, dest)
-        observer = migrate.Observer(source, self.path, run.setup.progress(source))
+        observer = migrate.Observer(source, self.path if self.path.emulated else None, run.setup.progress(source))
         with _Cut(self.path, run.cut) as cut:
-            begin_wall = migrate.start(source, dest, run.setup, path.ADDRESS["b"])
+            begin_wall = migrate.start(source, dest, run.setup, self.path.address("b"))
             record["status"] = migrate.wait_end(observer, MIGRATION_S_MAX)
         if record["status"] != "completed":
             record["error"] = migrate.failure(source)

@@ -9,7 +9,7 @@ of a migration must be made with the same guest (Guest) or they will not fit.
 """
 import os
 
-from . import cpu, process, trace
+from . import cpu, memory, process, trace
 from .console import Console, Heartbeat
 from .process import HarnessError
 from .qmp import Qmp
@@ -123,6 +123,10 @@ class Vm:
                 if line.startswith("VmHWM:"):
                     return int(line.split()[1]) >> 10
         return None
+
+    def nonzero_bytes(self):
+        """Bytes of the stopped guest's pages that are not all zero."""
+        return memory.nonzero_bytes(self.qmp, self.guest.mib)
 
     def trace(self):
         """Trace events so far."""

@@ -46,6 +46,13 @@ def make_guest(environment, guest):
     return found
 
 
+class GuestSize:
+    """As much of a Guest as a snapshot on another host needs."""
+
+    def __init__(self, guest):
+        self.mib = int(guest["mib"])
+
+
 def guest_missing(environment, guest):
     """Why a guest cannot be had here, or None."""
     if guest["kv_rate"] and not environment.initrd_kv:
@@ -70,10 +77,22 @@ def probe_backends(environment, directory):
                 found[backend] = None
             except qmp.QmpError as error:
                 found[backend] = error.description
+        found["postcopy"] = probe_postcopy(monitor)
         monitor.close()
     finally:
         children.stop(child)
     return found
+
+
+def probe_postcopy(monitor):
+    """Why our QEMU does not end in postcopy over apn, or None."""
+    try:
+        monitor.execute("migrate-set-parameters", apn_backend="uring")
+        monitor.execute("migrate-set-capabilities", capabilities=[{"capability": "postcopy-ram", "state": True}])
+        monitor.execute("migrate", uri="apn:127.0.0.1:9")
+        return None
+    except qmp.QmpError as error:
+        return error.description
 
 
 def ask_latency(console, kind, seconds=20.0):
@@ -177,8 +196,10 @@ def unclean(record, cell, calibration, path_wrong):
 class Runner:
     """Does runs on a rig, one record each."""
 
-    def __init__(self, on, matrix, context, calibration):
+    def __init__(self, on, matrix, context, calibration, far=None):
+        """@far: (foreign(), touch(mib)) of two hosts, instead of this machine's"""
         self.rig = on
+        self.far = far
         self.matrix = matrix
         self.context = context
         self.calibration = calibration
@@ -191,8 +212,9 @@ class Runner:
     def snapshot(self, cell):
         key = snapshot_key(cell.guest)
         if key not in self.rig.snapshots:
-            guest = make_guest(self.rig.environment, cell.guest)
-            self.rig.boot(key, guest, BOOT_S_MAX)
+            if self.far:
+                return self.rig.boot_cell(key, cell.guest, BOOT_S_MAX)
+            self.rig.boot(key, make_guest(self.rig.environment, cell.guest), BOOT_S_MAX)
         return self.rig.snapshots[key]
 
     def do(self, cell, repeat):
@@ -205,11 +227,11 @@ class Runner:
                   "started_at": round(time.time(), 3), "parameters": setup.parameters, "capabilities": setup.capabilities}
         try:
             snapshot = self.snapshot(cell)
-            record["first_touch_s_per_gib"] = warm.touch(warm.SAMPLE_MIB)
+            record["first_touch_s_per_gib"] = (self.far[1] if self.far else warm.touch)(warm.SAMPLE_MIB)
             source, dest = self.rig.start_pair(snapshot, setup, load.prepare)
             try:
                 record["commands"] = {"source": source.command, "dest": dest.command}
-                foreign = Foreign([0, source.pid, dest.pid, self.rig.path.pid])
+                foreign = self.far[0]() if self.far else Foreign([0, source.pid, dest.pid, self.rig.path.pid])
                 self.rig.measure(job, snapshot, source, dest, record)
                 record.update(foreign.shares())
                 if record["status"] == "completed":

@@ -21,8 +21,8 @@ class Missing(Exception):
 class Context:
     """What a setup depends on."""
 
-    def __init__(self, environment, directory, rate_gbps, downtime_ms, backends=None, postcopy_ours=True):
-        """@backends: {name: None or why it does not work}, of apn"""
+    def __init__(self, environment, directory, rate_gbps, downtime_ms, backends=None):
+        """@backends: {name: None or why it does not work}, of apn, and 'postcopy'"""
         self.environment = environment
         self.directory = directory
         self.rate_gbps = rate_gbps
@@ -72,7 +72,7 @@ def _ours(backend, postcopy=False):
     def make(context):
         if not context.environment.qemu_apn:
             raise Missing("there is no patched QEMU (QEMU_APN is not set)")
-        why = context.backends.get(backend, "not asked for")
+        why = context.backends.get(backend, "not asked for") or (context.backends.get("postcopy") if postcopy else None)
         if why:
             raise Missing("backend %s: %s" % (backend, why))
         if backend == "rdma" and not (os.path.isdir("/sys/class/infiniband") and os.listdir("/sys/class/infiniband")):

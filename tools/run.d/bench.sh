@@ -65,11 +65,15 @@ cmd_bench() {
   case $bench_what in
   '' | -h | --help) bench_usage ;;
   plan | engine | demo) "bench_$bench_what" "$@" ;;
-  compare | report | list | hosts) bench_quietly "$bench_what" "$@" || exit $? ;;
+  compare | report | list) bench_quietly "$bench_what" "$@" || exit $? ;;
   simulate)
     packages_ready
     build_tree
     bench_quietly simulate "$@" || exit $?
+    ;;
+  hosts)
+    load_env
+    bench_suite hosts "$@" || exit $?
     ;;
   -*) bench_usage >&2; die "unknown option '$bench_what'" ;;
   *)

@@ -61,7 +61,7 @@ static void measure_machines(struct agent_act *act, double passed_s)
     }
 }
 
-double act_outlook(const struct agent_act *act, int site, const char *key)
+double act_outlook_at(const struct agent_act *act, int site, const char *key, int64_t at_slot)
 {
     const char *name = act->inventory->sites[site].name;
     size_t index;
@@ -70,8 +70,7 @@ double act_outlook(const struct agent_act *act, int site, const char *key)
     if (!act->have_plan) {
         return NAN;
     }
-    int64_t slot = agent_slot_of(agent_clock_now_s(act->clock)) -
-                   agent_slot_of(act->plan.first_slot_s);
+    int64_t slot = at_slot - agent_slot_of(act->plan.first_slot_s);
     json_array_foreach(json_object_get(act->plan.document, "sites"), index, entry) {
         const char *id = json_string_value(json_object_get(entry, "id"));
         const json_t *series = json_object_get(json_object_get(entry, "outlook"), key);
@@ -83,6 +82,11 @@ double act_outlook(const struct agent_act *act, int site, const char *key)
         }
     }
     return NAN;
+}
+
+double act_outlook(const struct agent_act *act, int site, const char *key)
+{
+    return act_outlook_at(act, site, key, agent_slot_of(agent_clock_now_s(act->clock)));
 }
 
 static void account(struct agent_act *act, double passed_s)

@@ -194,6 +194,9 @@ double act_machine_power_w(const struct machine *machine);
 /** act_outlook() - a value of the plan's outlook for the slot that runs now; NAN = unknown */
 double act_outlook(const struct agent_act *act, int site, const char *key);
 
+/** act_outlook_at() - the same for slot @at_slot (half hours since 1970) */
+double act_outlook_at(const struct agent_act *act, int site, const char *key, int64_t at_slot);
+
 /* snapshot.c */
 json_t *act_move_json(const struct move *move);
 json_t *act_time(double time_s);

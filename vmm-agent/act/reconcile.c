@@ -353,9 +353,11 @@ void act_drain_host(struct agent_act *act, int host, int *moves)
 
 /* ---- every second or so ------------------------------------------------------------------- */
 
-/* A slot is over: what was really used in it is kept for the picture of the day. */
+/* A slot is over: what was really used in it is kept for the picture of the day, with what was
+ * then thought of surplus and prices. */
 static void close_slot(struct agent_act *act)
 {
+    static const char *const keys[] = {"surplus_kw", "price_yen_per_kwh", "carbon_g_per_kwh"};
     char start[AGENT_TIME_TEXT_SIZE];
 
     agent_time_format(agent_slot_start(act->slot), start);
@@ -369,8 +371,13 @@ static void close_slot(struct agent_act *act)
         if (json_array_size(list) >= AGENT_SLOTS_PER_DAY) {
             json_array_remove(list, 0);
         }
-        json_array_append_new(list, json_pack("{s:s, s:f, s:b}", "start", start, "load_kw",
-                                              act->energy[site].slot_kwh * 2, "measured", 1));
+        json_t *past = json_pack("{s:s, s:f, s:b}", "start", start, "load_kw",
+                                 act->energy[site].slot_kwh * 2, "measured", 1);
+        for (size_t key = 0; key < sizeof(keys) / sizeof(keys[0]); key++) {
+            double value = act_outlook_at(act, (int)site, keys[key], act->slot);
+            json_object_set_new(past, keys[key], isfinite(value) ? json_real(value) : json_null());
+        }
+        json_array_append_new(list, past);
         act->energy[site].slot_kwh = 0;
     }
 }

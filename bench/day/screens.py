@@ -7,10 +7,12 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 
-MOMENTS = ((25.0, "noon", 1280, 1600), (25.2, "noon-narrow", 400, 1800), (38.0, "evening", 1280, 1600))
+MOMENTS = ((25.0, "noon", 1280, "ja"), (25.2, "noon-narrow", 400, "ja"), (38.0, "evening", 1280, "en"))
+PICTURE = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "vmm-agent", "tests", "api", "picture.py")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-WAIT_S = 30
+WAIT_S = 60
 
 
 def free_port():
@@ -33,14 +35,12 @@ class Screens:
     def take(self, slot):
         """Start what is due."""
         while self._browser and self._left and slot >= self._left[0][0]:
-            _, name, width, height = self._left.pop(0)
+            _, name, width, language = self._left.pop(0)
             place = os.path.join(self._out, "page-%s.png" % name)
-            profile = os.path.join(self._world.directory, "browser-" + name)
-            url = "http://127.0.0.1:%d/#token=%s" % (self._world.port, self._world.token)
+            # waits until the page is live and drawn; a plain screenshot is often taken before
             child = subprocess.Popen(
-                [self._browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--lang=ja",
-                 "--user-data-dir=" + profile, "--window-size=%d,%d" % (width, height), "--timeout=10000",
-                 "--screenshot=" + place, url], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                [sys.executable, PICTURE, str(self._world.port), self._world.token_file, place, str(width), language],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             self._running.append((child, place))
 
     def close(self):
@@ -49,7 +49,7 @@ class Screens:
             try:
                 child.wait(WAIT_S)
             except subprocess.TimeoutExpired:
-                child.kill()
+                child.terminate()
                 child.wait()
             if os.path.exists(place):
                 self.files.append(place)

@@ -61,7 +61,7 @@ function showTop() {
   byId("clock-time").textContent = state ? `${day(state.now)} ${clock(state.now)}` : "–";
   const scale = state?.clock?.scale;
   byId("clock-note").textContent = isNumber(scale) && scale !== 1 ? word("scale", num(scale, 0)) : "";
-  const chips = [[live && silent * 1000 < SILENT_MS ? "good" : "bad", live ? (silent * 1000 < SILENT_MS ? word("live") : word("silent", silent)) : state ? word("silent", silent) : word("connecting")]];
+  const chips = [[live && silent * 1000 < SILENT_MS ? "good" : state ? "bad" : "", live ? (silent * 1000 < SILENT_MS ? word("live") : word("silent", silent)) : state ? word("silent", silent) : word("connecting")]];
   if (state) chips.push(agent.state === "ready" ? ["good", word("ready")] : ["warn", word("recovering")]);
   if (agent.paused) chips.push(["warn", word("paused")]);
   fill(byId("chips"), chips.map(([tone, text]) => h("span", { class: `chip ${tone}` }, text)), JSON.stringify(chips));

@@ -5,6 +5,7 @@
 Waits until the page is live and has drawn its state. Owner: the caller.  Thread: main.
 Time: every wait has a limit, seconds.  Units: CSS pixels.  Exit: 0, 77 no Chromium, 1 with the reason.
 """
+import signal
 import sys
 
 from browser import Browser, BrowserError, program
@@ -23,6 +24,7 @@ def main():
         sys.exit(77)
     with open(token_file, encoding="ascii") as file:
         token = file.read().strip()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("picture: told to end"))  # the browser ends with us
     try:
         with Browser() as browser:
             browser.open("http://127.0.0.1:%d/#lang=%s&token=%s" % (int(port), language, token), int(width), HEIGHT, theme == "dark", language)

@@ -185,7 +185,7 @@ static int gid_missing(const struct apn_rdma_device *d, const struct ibv_gid_ent
 
 static int take_port(struct apn_rdma_device *d, const struct ibv_gid_entry *entry, struct apn_error *err)
 {
-    struct verbs_context *vctx = verbs_get_ctx_op(d->context, query_port);
+    struct verbs_context *vctx = __extension__ verbs_get_ctx_op(d->context, query_port);
     int ret = vctx ? vctx->query_port(d->context, (uint8_t)entry->port_num, &d->port_attr, sizeof(d->port_attr))
                    : d->v->query_port(d->context, (uint8_t)entry->port_num,
                                       (struct _compat_ibv_port_attr *)(void *)&d->port_attr);
@@ -232,7 +232,7 @@ static int choose_gid(struct apn_rdma_device *d, const struct apn_rdma_choice *c
 static bool has_odp(struct ibv_context *context)
 {
     const uint32_t wanted = IBV_ODP_SUPPORT_WRITE | IBV_ODP_SUPPORT_SEND;
-    struct verbs_context *vctx = verbs_get_ctx_op(context, query_device_ex);
+    struct verbs_context *vctx = __extension__ verbs_get_ctx_op(context, query_device_ex);
     struct ibv_device_attr_ex attr = {0};
 
     if (!vctx || vctx->query_device_ex(context, NULL, &attr, sizeof(attr))) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* act.c - the object behind act.h: making it, telling, what machines are, demand response's calls
+/* act.c - the object behind act.h: making it, telling, what machines are
  * Owner, thread, time, units: act.h. */
 #include <errno.h>
 #include <math.h>
@@ -68,8 +68,9 @@ void agent_act_alert(struct agent_act *act, const char *key, const char *vm, con
     snprintf(alert->text, sizeof(alert->text), "%s", text);
     snprintf(alert->check, sizeof(alert->check), "%s", check);
     alert->since_s = agent_clock_now(act->clock);
-    agent_act_tell(act, "alert", json_pack("{s:s, s:s, s:s, s:s}", "key", key, "vm", alert->vm,
-                                           "text", text, "check", check));
+    agent_act_tell(act, "alert",
+                   json_pack("{s:s, s:s, s:s, s:s}", "key", key, "vm", alert->vm, "text", text,
+                             "check", check));
 }
 
 void agent_act_alert_clear(struct agent_act *act, const char *key)
@@ -272,321 +273,13 @@ const char *act_fixed(const struct machine *machine, char *out, size_t size)
     } else if (vm->pinned) {
         snprintf(out, size, "pinned in the inventory");
     } else if (machine->paused_by != 0) {
-        snprintf(out, size, "paused by %s", machine->paused_by == ACT_BY_PERSON ? "a person"
-                                                                                : "demand response");
+        snprintf(out, size, "paused by %s",
+                 machine->paused_by == ACT_BY_PERSON ? "a person" : "demand response");
     } else if (machine->move != NULL && machine->move->origin != MOVE_BY_PLAN &&
                !machine->move->hold) { /* a copy that is only held is in nobody's way */
         snprintf(out, size, "being moved by %s", move_origin_name(machine->move->origin));
     }
     return out;
-}
-
-/* ---- room at hosts ------------------------------------------------------------------------ */
-
-struct used {
-    double cpu;
-    double ram_mib;
-};
-
-/* What @host carries or has promised to carry, without @but. */
-static struct used used_at(const struct agent_act *act, int host, int but)
-{
-    struct used used = {0, 0};
-
-    for (size_t vm = 0; vm < act->inventory->vm_count; vm++) {
-        const struct machine *machine = &act->machines[vm];
-        const struct agent_inventory_group *group =
-            &act->inventory->groups[act->inventory->vms[vm].group];
-        bool there = machine->owner != NULL
-                         ? machine->owner->host == host
-                         : machine->state == AGENT_VM_UNKNOWN &&
-                               agent_inventory_host_of(act->inventory, machine->noted.host) == host;
-        bool coming = machine->move != NULL && machine->move->to == host &&
-                      machine->move->state != MOVE_QUEUED;
-        if ((int)vm != but && (there || coming)) {
-            used.cpu += group->cpu;
-            used.ram_mib += group->ram_mib;
-        }
-    }
-    return used;
-}
-
-bool act_room_at(const struct agent_act *act, int vm, int host, struct agent_error *error)
-{
-    const struct agent_inventory_host *place = &act->inventory->hosts[host];
-    const struct agent_inventory_group *group =
-        &act->inventory->groups[act->inventory->vms[vm].group];
-    struct used used = used_at(act, host, vm);
-
-    if (act->hosts[host].drained) {
-        agent_error_set(error, EPERM, "host %s is drained", place->name);
-        return false;
-    }
-    if ((group->sites >> place->site & 1) == 0) {
-        agent_error_set(error, EPERM, "group %s may not run at site %s", group->name,
-                        act->inventory->sites[place->site].name);
-        return false;
-    }
-    if (used.ram_mib + group->ram_mib > place->ram_mib) {
-        agent_error_set(error, ENOSPC, "host %s: %.0f of %.0f MiB are in use, %.0f more are needed",
-                        place->name, used.ram_mib, place->ram_mib, group->ram_mib);
-        return false;
-    }
-    if (used.cpu + group->cpu > place->cpu + 1e-9) {
-        agent_error_set(error, ENOSPC, "host %s: %g of %g cores are in use, %g more are needed",
-                        place->name, used.cpu, place->cpu, group->cpu);
-        return false;
-    }
-    return true;
-}
-
-int agent_act_best_host(const struct agent_act *act, int vm, int site, struct agent_error *error)
-{
-    struct agent_error first = {0};
-    double best_room = -INFINITY;
-    int best = -1;
-
-    for (size_t host = 0; host < act->inventory->host_count; host++) {
-        const struct agent_inventory_host *place = &act->inventory->hosts[host];
-        if (place->site != site || !act_room_at(act, vm, (int)host, &first)) {
-            continue;
-        }
-        double room = place->ram_mib - used_at(act, (int)host, vm).ram_mib;
-        if (room > best_room) {
-            best_room = room;
-            best = (int)host;
-        }
-    }
-    if (best < 0) {
-        agent_error_set(error, ENOSPC, "no host of site %s can take it: %s",
-                        act->inventory->sites[site].name,
-                        first.text[0] != '\0' ? first.text : "it has none");
-    }
-    return best;
-}
-
-/* ---- moves and demand response ------------------------------------------------------------ */
-
-static int movable(struct agent_act *act, int vm, int host, struct agent_error *error)
-{
-    struct machine *machine = &act->machines[vm];
-    const char *name = act->inventory->vms[vm].name;
-
-    if (act->recovering) {
-        return agent_error_set(error, EPERM, "still asking what is true after the start");
-    }
-    if (machine->owner == NULL || machine->blocked || machine->state == AGENT_VM_UNKNOWN) {
-        return agent_error_set(error, EPERM, "%s cannot be moved: %s", name, machine->reason);
-    }
-    if (machine->move != NULL) {
-        return agent_error_set(error, EALREADY, "%s: migration %lld to %s is open already", name,
-                               (long long)machine->move->id,
-                               act->inventory->hosts[machine->move->to].name);
-    }
-    if (machine->owner->host == host) {
-        return agent_error_set(error, EALREADY, "%s runs at host %s already", name,
-                               act->inventory->hosts[host].name);
-    }
-    return 0;
-}
-
-static struct move *queue_move(struct agent_act *act, int vm, int host, enum move_origin origin,
-                               const char *reason, struct agent_error *error)
-{
-    return movable(act, vm, host, error) < 0 ? NULL
-                                             : move_new(act, vm, host, origin, reason, error);
-}
-
-int agent_act_move(struct agent_act *act, int vm, int host, const char *reason, double benefit_yen,
-                   bool urgent, struct agent_error *error)
-{
-    struct agent_error why = {0};
-    struct move *move =
-        queue_move(act, vm, host, urgent ? MOVE_BY_DR : MOVE_BY_PERSON, reason, &why);
-
-    if (move == NULL) {
-        return agent_error_set(error, why.code, "%s", why.text);
-    }
-    move->benefit_yen = benefit_yen;
-    move->urgent = urgent;
-    return 0;
-}
-
-int agent_act_arm(struct agent_act *act, int vm, int host, struct agent_error *error)
-{
-    struct agent_error why = {0};
-    struct move *move = queue_move(act, vm, host, MOVE_BY_DR, "armed for demand response", &why);
-
-    if (move == NULL) {
-        return agent_error_set(error, why.code, "%s", why.text);
-    }
-    move->hold = true;
-    move->urgent = false; /* arming is preparation: it queues with the others */
-    return 0;
-}
-
-bool agent_act_armed(const struct agent_act *act, int vm)
-{
-    const struct move *move = act->machines[vm].move;
-
-    return move != NULL && move->state == MOVE_HELD;
-}
-
-int agent_act_release(struct agent_act *act, int vm, void (*fn)(void *opaque, int vm, int status),
-                      void *opaque, struct agent_error *error)
-{
-    struct move *move = act->machines[vm].move;
-
-    if (move == NULL || !move->hold) {
-        return agent_error_set(error, EPERM, "%s is not armed", act->inventory->vms[vm].name);
-    }
-    move->released = fn;
-    move->released_opaque = opaque;
-    if (move->state != MOVE_HELD) { /* not converged yet: it then leaves without stopping for the word */
-        move->urgent = true;
-        if (move->stage != MOVE_TRANSFER) {
-            move->hold = false;
-            return 0;
-        }
-    }
-    return move_release(move, error);
-}
-
-int agent_act_disarm(struct agent_act *act, int vm, struct agent_error *error)
-{
-    struct move *move = act->machines[vm].move;
-
-    if (move == NULL || !move->hold) {
-        return agent_error_set(error, EPERM, "%s is not armed", act->inventory->vms[vm].name);
-    }
-    return move_cancel(move, error);
-}
-
-struct asked {
-    struct machine *machine;
-    bool pause;
-};
-
-static void on_paused(void *opaque, const struct agent_qmp_result *result)
-{
-    struct asked *asked = opaque;
-    struct machine *machine = asked->machine;
-
-    if (result->status < 0 && result->status != -ECANCELED) {
-        agent_act_alert(machine->act, "pause", machine->act->inventory->vms[machine->vm].name,
-                        result->text, "is the guest paused or not?");
-    }
-    free(asked);
-}
-
-static int say_pause(struct machine *machine, bool pause, struct agent_error *error)
-{
-    struct asked *asked = malloc(sizeof(*asked));
-    int status = -ENOMEM;
-
-    if (asked != NULL) {
-        *asked = (struct asked){machine, pause};
-        status = agent_qemu_ask(machine->owner, pause ? "stop" : "cont", NULL,
-                                5 * AGENT_NS_PER_S, on_paused, asked);
-    }
-    if (status < 0) {
-        free(asked);
-        return agent_error_set(error, status, "%s: its QEMU cannot be asked",
-                               machine->act->inventory->vms[machine->vm].name);
-    }
-    return 0;
-}
-
-static unsigned bit_of(const char *who)
-{
-    return strcmp(who, "dr") == 0 ? ACT_BY_DR : ACT_BY_PERSON;
-}
-
-static int pausable(struct machine *machine, struct agent_error *error)
-{
-    const char *name = machine->act->inventory->vms[machine->vm].name;
-
-    if (machine->owner == NULL || machine->state == AGENT_VM_UNKNOWN) {
-        return agent_error_set(error, EPERM, "%s: %s", name, machine->reason);
-    }
-    if (machine->move != NULL && machine->move->stage >= MOVE_SETTLE &&
-        machine->move->state != MOVE_QUEUED) {
-        return agent_error_set(error, EPERM, "%s is just arriving; try again in a moment", name);
-    }
-    return 0;
-}
-
-int agent_act_pause_vm(struct agent_act *act, int vm, const char *who, struct agent_error *error)
-{
-    struct machine *machine = &act->machines[vm];
-    int status = pausable(machine, error);
-
-    if (status < 0) {
-        return status;
-    }
-    if ((machine->paused_by & bit_of(who)) != 0) {
-        return agent_error_set(error, EALREADY, "%s is paused by %s already",
-                               act->inventory->vms[vm].name, who);
-    }
-    machine->paused_by |= bit_of(who);
-    if (act_machine_note(machine) < 0) {
-        machine->paused_by &= ~bit_of(who);
-        return agent_error_set(error, EIO, "the journal cannot be written");
-    }
-    act_machine_say(machine, "paused by %s", who);
-    return say_pause(machine, true, error);
-}
-
-int agent_act_resume_vm(struct agent_act *act, int vm, const char *who, struct agent_error *error)
-{
-    struct machine *machine = &act->machines[vm];
-    int status = pausable(machine, error);
-
-    if (status < 0) {
-        return status;
-    }
-    if (strcmp(who, "person") == 0) {
-        machine->paused_by = 0; /* a person overrules */
-    } else if ((machine->paused_by & bit_of(who)) == 0) {
-        return agent_error_set(error, EALREADY, "%s is not paused by %s",
-                               act->inventory->vms[vm].name, who);
-    }
-    machine->paused_by &= ~bit_of(who);
-    act_machine_note(machine);
-    act_machine_say(machine, "resumed by %s", who);
-    return machine->paused_by != 0 ? 0 : say_pause(machine, false, error);
-}
-
-int agent_act_cap(struct agent_act *act, int vm, double share, struct agent_error *error)
-{
-    struct machine *machine = &act->machines[vm];
-    const struct agent_inventory_vm *named = &act->inventory->vms[vm];
-    char path[512];
-
-    if (machine->owner == NULL) {
-        return agent_error_set(error, EPERM, "%s: %s", named->name, machine->reason);
-    }
-    const struct agent_inventory_host *host = &act->inventory->hosts[machine->owner->host];
-    if (host->cgroup == NULL || !host->local) {
-        return agent_error_set(error, EPERM, "host %s: no delegated cgroup is declared (cgroup:), so "
-                               "%s cannot be capped", host->name, named->name);
-    }
-    if (!(share > 0 && share <= 1)) {
-        return agent_error_set(error, EINVAL, "cap: share %g is outside 0..1", share);
-    }
-    snprintf(path, sizeof(path), "%.300s/%s/cpu.max", host->cgroup, named->name);
-    FILE *file = fopen(path, "w");
-    double cores = act->inventory->groups[named->group].cpu * share;
-    bool written = file != NULL && (share < 1 ? fprintf(file, "%.0f 100000\n", cores * 100000)
-                                              : fprintf(file, "max 100000\n")) > 0;
-    if (file != NULL && fclose(file) != 0) {
-        written = false;
-    }
-    if (!written) {
-        return agent_error_set(error, errno, "%s: %s", path, strerror(errno));
-    }
-    machine->cap = share;
-    return 0;
 }
 
 /* ---- a copy for others -------------------------------------------------------------------- */
@@ -595,8 +288,10 @@ static void copy_machine(const struct machine *machine, struct agent_running_vm 
 {
     out->state = machine->state;
     out->host = machine->owner != NULL ? machine->owner->host : -1;
-    /* a copy that is only held does not take its guest anywhere: the plan is free to use it or not */
-    bool leaves = machine->move != NULL && machine->move->state != MOVE_QUEUED && !machine->move->hold;
+    /* a copy that is only held does not take its guest anywhere: the plan is free to use it or not
+     */
+    bool leaves =
+        machine->move != NULL && machine->move->state != MOVE_QUEUED && !machine->move->hold;
     out->dest = leaves ? machine->move->to : -1;
     out->held = machine->move != NULL && machine->move->state == MOVE_HELD;
     out->since_s = (double)machine->noted.since_s;
@@ -690,7 +385,8 @@ static void on_tick(void *opaque)
         start_what_waits(act);
     }
     double slot_s = agent_clock_slot_share(act->clock);
-    double tick_s = fmin(1.0, slot_s / 8); /* a slot's beginning is noticed within an eighth of it */
+    double tick_s =
+        fmin(1.0, slot_s / 8); /* a slot's beginning is noticed within an eighth of it */
     agent_timer_after(&act->tick, (int64_t)(tick_s * (double)AGENT_NS_PER_S));
 }
 
@@ -750,10 +446,10 @@ int agent_act_new_in(struct agent_loop *loop, struct agent_store *store,
     act->plan_moves = json_array();
     act->measured_slots = json_object();
     agent_timer_init(&act->tick, loop, on_tick, act);
-    int status = act->machines == NULL || act->hosts == NULL || act->links == NULL ||
-                         act->energy == NULL
-                     ? agent_error_set(error, ENOMEM, "no memory for the agent")
-                     : agent_journal_open(store, &act->journal, error);
+    int status =
+        act->machines == NULL || act->hosts == NULL || act->links == NULL || act->energy == NULL
+            ? agent_error_set(error, ENOMEM, "no memory for the agent")
+            : agent_journal_open(store, &act->journal, error);
     if (status == 0) {
         set_machines_up(act);
         act->run = agent_journal_run(act->journal, error);

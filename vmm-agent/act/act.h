@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* act.h - the agent that acts: one object that knows, decides, moves and tells
- * Owner: struct agent_act, _new/_free. It borrows loop, clock, store and inventory, which outlive it.
- * Thread: the loop's, for everything here (answers come back there as well).
- * Time:  agent time in JSON and in @_s; monotonic where a name says _ns or "real". See clock.h.
- * Units: in every name.
+ * Owner: struct agent_act, _new/_free. It borrows loop, clock, store and inventory, which outlive
+ * it. Thread: the loop's, for everything here (answers come back there as well). Time:  agent time
+ * in JSON and in @_s; monotonic where a name says _ns or "real". See clock.h. Units: in every name.
  *
  * This is the whole contract with dr/ (demand response), api/ (HTTP, page) and the command line:
- * one snapshot, one way to command, one way to listen. docs/agent-state.md describes the documents. */
+ * one snapshot, one way to command, one way to listen. docs/agent-state.md describes the documents.
+ */
 #ifndef AGENT_ACT_ACT_H
 #define AGENT_ACT_ACT_H
 
@@ -17,12 +17,12 @@
 #include "act/loop.h"
 #include "store/store.h"
 
-#define AGENT_STATE_SCHEMA       "apn-migrate/agent-state/1"
-#define AGENT_ACT_LISTENERS_MAX  32
-#define AGENT_ACT_VERBS_MAX      32
-#define AGENT_ACT_SECTIONS_MAX   8
-#define AGENT_ACT_ALERTS_MAX     256
-#define AGENT_ACT_REASON_MAX     200
+#define AGENT_STATE_SCHEMA      "apn-migrate/agent-state/1"
+#define AGENT_ACT_LISTENERS_MAX 32
+#define AGENT_ACT_VERBS_MAX     32
+#define AGENT_ACT_SECTIONS_MAX  8
+#define AGENT_ACT_ALERTS_MAX    256
+#define AGENT_ACT_REASON_MAX    200
 
 struct agent_act;
 
@@ -71,7 +71,8 @@ const struct agent_inventory *agent_act_inventory(const struct agent_act *act);
 
 /* ---- what is -------------------------------------------------------------------------------- */
 
-/** agent_act_snapshot() - the whole state, docs/agent-state.md; new reference, NULL without memory */
+/** agent_act_snapshot() - the whole state, docs/agent-state.md; new reference, NULL without memory
+ */
 json_t *agent_act_snapshot(const struct agent_act *act);
 
 /** agent_act_add_section() - put fn's answer under @name into the snapshot ("dr", "battery")
@@ -157,7 +158,8 @@ int agent_act_command(struct agent_act *act, const char *verb, const json_t *arg
 typedef int (*agent_act_verb)(void *opaque, const json_t *args, json_t **reply,
                               struct agent_error *error);
 
-/** agent_act_add_verb() - another folder's command, such as dr-trigger. Return: 0, -EEXIST, -ENOSPC */
+/** agent_act_add_verb() - another folder's command, such as dr-trigger. Return: 0, -EEXIST, -ENOSPC
+ */
 int agent_act_add_verb(struct agent_act *act, const char *verb, agent_act_verb fn, void *opaque);
 
 /* ---- events --------------------------------------------------------------------------------- */
@@ -168,7 +170,8 @@ int agent_act_listen(struct agent_act *act, void (*fn)(void *opaque, const json_
                      void *opaque);
 void agent_act_unlisten(struct agent_act *act, void *opaque);
 
-/** agent_act_tell() - send an event of @type; @event gets "event", "at", "seq"; stolen, NULL is fine */
+/** agent_act_tell() - send an event of @type; @event gets "event", "at", "seq"; stolen, NULL is
+ * fine */
 void agent_act_tell(struct agent_act *act, const char *type, json_t *event);
 
 /** agent_act_alert() - something a person must look at; told once per @key until cleared
@@ -181,7 +184,8 @@ void agent_act_alert_clear(struct agent_act *act, const char *key);
 
 struct agent_replan_answer; /* act/replan.h */
 
-/** agent_act_set_planner() - @fn makes a plan on a worker thread: at every slot, by the verb `replan`
+/** agent_act_set_planner() - @fn makes a plan on a worker thread: at every slot, by the verb
+ * `replan`
  * @running and @before (the last plan's document, or NULL) are valid during the call
  * Return of @fn: 0 with @out filled, or -errno with words. */
 void agent_act_set_planner(struct agent_act *act,
@@ -190,9 +194,9 @@ void agent_act_set_planner(struct agent_act *act,
                                      struct agent_error *error),
                            void *opaque);
 
-/** agent_act_set_plan() - follow this plan from now on; its contents are taken over, @answer is empty
- * afterwards
- * Return: 0, or -EINVAL when it does not fit the inventory (then the old one stays). */
+/** agent_act_set_plan() - follow this plan from now on; its contents are taken over, @answer is
+ * empty afterwards Return: 0, or -EINVAL when it does not fit the inventory (then the old one
+ * stays). */
 int agent_act_set_plan(struct agent_act *act, struct agent_replan_answer *answer,
                        struct agent_error *error);
 

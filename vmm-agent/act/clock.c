@@ -92,8 +92,7 @@ double agent_clock_time_of_ns(const struct agent_clock *clock, int64_t at_ns)
         int64_t ahead_ns = at_ns - agent_clock_mono_ns(clock);
         return agent_clock_now(clock) + (double)ahead_ns / (double)AGENT_NS_PER_S;
     }
-    return clock->base_s +
-           (double)(at_ns - clock->base_ns) / (double)AGENT_NS_PER_S * clock->scale;
+    return clock->base_s + (double)(at_ns - clock->base_ns) / (double)AGENT_NS_PER_S * clock->scale;
 }
 
 double agent_clock_slot_share(const struct agent_clock *clock)

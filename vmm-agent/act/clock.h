@@ -8,8 +8,8 @@
  *
  *   in agent time                             in monotonic time, on purpose
  *   slots, gates, age of signals and plans    time limits of QMP, of a start, of a migration stage
- *   dwell, hysteresis, drains                 blackout, rates, bytes in flight, the busy share of links
- *   demand-response intervals, baselines      the 10 s between a call and its power change
+ *   dwell, hysteresis, drains                 blackout, rates, bytes in flight, the busy share of
+ * links demand-response intervals, baselines      the 10 s between a call and its power change
  *   energy (W x agent time)                   back-off after a failure, ageing in the queue
  *
  * What protects machines or is physics does not get faster because the day does. A link that

@@ -139,8 +139,7 @@ static int cmd_drain(struct agent_act *act, const json_t *args, json_t **reply,
         act_drain_host(act, host, &moves);
         for (size_t vm = 0; vm < act->inventory->vm_count; vm++) {
             const struct machine *machine = &act->machines[vm];
-            left += machine->owner != NULL && machine->owner->host == host &&
-                            machine->move == NULL
+            left += machine->owner != NULL && machine->owner->host == host && machine->move == NULL
                         ? 1
                         : 0;
         }
@@ -273,11 +272,11 @@ static int contradicts(const struct machine *machine, const char *outcome,
 {
     for (const struct agent_qemu *qemu = machine->qemus; qemu != NULL; qemu = qemu->next) {
         bool is_dest = machine->move != NULL && qemu == machine->move->dest;
-        bool named = strcmp(outcome, "absent") != 0 &&
-                     (strcmp(outcome, "destination") == 0) == is_dest;
+        bool named =
+            strcmp(outcome, "absent") != 0 && (strcmp(outcome, "destination") == 0) == is_dest;
         if (agent_qemu_owns(qemu) && strcmp(qemu->status, "running") == 0 && !named) {
-            return agent_error_set(error, EPERM, "epoch %lld at host %s says that it runs the guest",
-                                   qemu->epoch,
+            return agent_error_set(error, EPERM,
+                                   "epoch %lld at host %s says that it runs the guest", qemu->epoch,
                                    machine->act->inventory->hosts[qemu->host].name);
         }
     }
@@ -290,8 +289,8 @@ static void believe(struct machine *machine, const char *outcome)
     for (struct agent_qemu *qemu = machine->qemus, *next = NULL; qemu != NULL; qemu = next) {
         next = qemu->next;
         bool is_dest = machine->move != NULL && qemu == machine->move->dest;
-        bool named = strcmp(outcome, "absent") != 0 &&
-                     (strcmp(outcome, "destination") == 0) == is_dest;
+        bool named =
+            strcmp(outcome, "absent") != 0 && (strcmp(outcome, "destination") == 0) == is_dest;
         if (qemu->state == AGENT_QEMU_SILENT && !named) {
             agent_qemu_fenced(qemu, "a person");
             return; /* the list may have changed: what is still silent is told at the next call */
@@ -308,12 +307,13 @@ static int cmd_resolve(struct agent_act *act, const json_t *args, json_t **reply
     int status = agent_json_only(args, "arguments", keys, error);
 
     status = status < 0 ? status : vm_of(act, args, &vm, error);
-    status = status < 0 ? status
-                        : agent_json_text(args, "arguments", "outcome", &outcome, error);
+    status = status < 0 ? status : agent_json_text(args, "arguments", "outcome", &outcome, error);
     if (status == 0 && strcmp(outcome, "source") != 0 && strcmp(outcome, "destination") != 0 &&
         strcmp(outcome, "absent") != 0) {
-        return agent_error_set(error, EINVAL, "outcome: expected source, destination or absent, "
-                               "found '%.40s'", outcome);
+        return agent_error_set(error, EINVAL,
+                               "outcome: expected source, destination or absent, "
+                               "found '%.40s'",
+                               outcome);
     }
     status = status < 0 ? status : contradicts(&act->machines[vm], outcome, error);
     if (status < 0) {
@@ -322,7 +322,10 @@ static int cmd_resolve(struct agent_act *act, const json_t *args, json_t **reply
     struct machine *machine = &act->machines[vm];
     struct agent_journal_entry entry = {machine->move != NULL ? machine->move->id : 0,
                                         act->inventory->vms[vm].name,
-                                        agent_clock_now_s(act->clock), "resolve", "person", outcome};
+                                        agent_clock_now_s(act->clock),
+                                        "resolve",
+                                        "person",
+                                        outcome};
     status = agent_journal_note(act->journal, &entry, error);
     for (int at = 0; at < AGENT_TRUTH_FACTS_MAX && status == 0; at++) {
         believe(machine, outcome);
@@ -342,9 +345,9 @@ int act_commands(struct agent_act *act, const char *verb, const json_t *args, js
         int (*fn)(struct agent_act *act, const json_t *args, json_t **reply,
                   struct agent_error *error);
     } verbs[] = {
-        {"migrate", cmd_migrate}, {"cancel", cmd_cancel},   {"drain", cmd_drain},
-        {"undrain", cmd_undrain}, {"pause", cmd_pause},     {"resume", cmd_resume},
-        {"explain", cmd_explain}, {"replan", cmd_replan},   {"boot", cmd_boot},
+        {"migrate", cmd_migrate}, {"cancel", cmd_cancel}, {"drain", cmd_drain},
+        {"undrain", cmd_undrain}, {"pause", cmd_pause},   {"resume", cmd_resume},
+        {"explain", cmd_explain}, {"replan", cmd_replan}, {"boot", cmd_boot},
         {"resolve", cmd_resolve},
     };
     json_t *none = args == NULL ? json_object() : NULL;

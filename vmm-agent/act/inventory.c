@@ -91,10 +91,11 @@ static int read_name(struct reader *reader, const struct agent_yaml *node, const
         return status;
     }
     if (!name_fits(*name)) {
-        return agent_yaml_fail(agent_yaml_child(node, "name"), reader->error,
-                               "name '%.60s': 1 to %d letters, digits, '-', '_', '.', beginning with "
-                               "a letter, digit or '_'",
-                               *name, AGENT_INVENTORY_NAME_MAX - 1);
+        return agent_yaml_fail(
+            agent_yaml_child(node, "name"), reader->error,
+            "name '%.60s': 1 to %d letters, digits, '-', '_', '.', beginning with "
+            "a letter, digit or '_'",
+            *name, AGENT_INVENTORY_NAME_MAX - 1);
     }
     if (find(reader->inventory, *name) >= 0) {
         return agent_yaml_fail(agent_yaml_child(node, "name"), reader->error,
@@ -190,9 +191,9 @@ static int read_words(struct reader *reader, const struct agent_yaml *node, cons
 static int read_battery(const struct agent_yaml *site, struct agent_battery_spec *battery,
                         struct agent_error *error)
 {
-    static const char *const keys[] = {"name",        "charge_kw",   "discharge_kw",
-                                       "efficiency",  "discharge_efficiency",
-                                       "soc_kwh",     "soc_min_kwh", "soc_max_kwh", NULL};
+    static const char *const keys[] = {
+        "name",    "charge_kw",   "discharge_kw", "efficiency", "discharge_efficiency",
+        "soc_kwh", "soc_min_kwh", "soc_max_kwh",  NULL};
     const struct agent_yaml *node = agent_yaml_child(site, "battery");
     const struct number numbers[] = {
         {"charge_kw", {0, 1e6}, NAN, &battery->charge_kw},
@@ -210,11 +211,12 @@ static int read_battery(const struct agent_yaml *site, struct agent_battery_spec
     int status = agent_yaml_only(node, keys, error);
     status = status < 0 ? status : agent_yaml_text(node, "name", NULL, &battery->name, error);
     status = status < 0 ? status : READ_NUMBERS(node, numbers, error);
-    if (status == 0 && (battery->soc_min_kwh > battery->soc_kwh ||
-                        battery->soc_kwh > battery->soc_max_kwh)) {
-        status = agent_yaml_fail(node, error, "battery: soc_min_kwh %g <= soc_kwh %g <= soc_max_kwh "
-                                 "%g does not hold", battery->soc_min_kwh, battery->soc_kwh,
-                                 battery->soc_max_kwh);
+    if (status == 0 &&
+        (battery->soc_min_kwh > battery->soc_kwh || battery->soc_kwh > battery->soc_max_kwh)) {
+        status = agent_yaml_fail(node, error,
+                                 "battery: soc_min_kwh %g <= soc_kwh %g <= soc_max_kwh "
+                                 "%g does not hold",
+                                 battery->soc_min_kwh, battery->soc_kwh, battery->soc_max_kwh);
     }
     return status;
 }
@@ -223,10 +225,10 @@ static int read_battery(const struct agent_yaml *site, struct agent_battery_spec
 
 static int read_site(struct reader *reader, const struct agent_yaml *node)
 {
-    static const char *const keys[] = {"name",     "title",       "area",
-                                       "paper",    "power_kw",    "contract_kw",
-                                       "pue",      "battery",     "demand_yen_per_kw",
-                                       "renewable_kw", "plan",    NULL};
+    static const char *const keys[] = {"name",         "title",    "area",
+                                       "paper",        "power_kw", "contract_kw",
+                                       "pue",          "battery",  "demand_yen_per_kw",
+                                       "renewable_kw", "plan",     NULL};
     struct agent_inventory *inventory = reader->inventory;
     struct agent_inventory_site *site = &inventory->sites[inventory->site_count];
     const char *area = "";
@@ -241,12 +243,12 @@ static int read_site(struct reader *reader, const struct agent_yaml *node)
     status = status < 0 ? status
                         : agent_yaml_text(node, "title", site->name, &site->title, reader->error);
     status = status < 0 ? status : agent_yaml_text(node, "area", NULL, &area, reader->error);
-    status = status < 0 ? status
-                        : agent_yaml_bool(node, "paper", false, &site->paper, reader->error);
+    status =
+        status < 0 ? status : agent_yaml_bool(node, "paper", false, &site->paper, reader->error);
     status = status < 0 ? status : READ_NUMBERS(node, numbers, reader->error);
     status = status < 0 ? status : read_limit(node, "power_kw", &site->power_kw, reader->error);
-    status = status < 0 ? status
-                        : read_limit(node, "contract_kw", &site->contract_kw, reader->error);
+    status =
+        status < 0 ? status : read_limit(node, "contract_kw", &site->contract_kw, reader->error);
     status = status < 0 ? status : read_battery(node, &site->battery, reader->error);
     if (status < 0) {
         return status;
@@ -274,9 +276,10 @@ static int read_ports(const struct agent_yaml *node, struct agent_inventory_host
     int found = sscanf(text, "%d-%d%c", &host->port_first, &host->port_last, &rest);
     bool fits = found == 2 && host->port_first >= 1 && host->port_last <= 65535 &&
                 host->port_first <= host->port_last;
-    return fits ? 0
-                : agent_yaml_fail(agent_yaml_child(node, "ports"), error,
-                                  "ports: expected FIRST-LAST within 1..65535, found '%.30s'", text);
+    return fits
+               ? 0
+               : agent_yaml_fail(agent_yaml_child(node, "ports"), error,
+                                 "ports: expected FIRST-LAST within 1..65535, found '%.30s'", text);
 }
 
 static int read_host_texts(struct reader *reader, const struct agent_yaml *node,
@@ -287,15 +290,15 @@ static int read_host_texts(struct reader *reader, const struct agent_yaml *node,
         const char *fallback;
         const char **out;
     } texts[] = {
-        {"address", NULL, &host->address}, {"directory", NULL, &host->directory},
-        {"secret", "", &host->secret},     {"cgroup", "", &host->cgroup},
+        {"address", NULL, &host->address},       {"directory", NULL, &host->directory},
+        {"secret", "", &host->secret},           {"cgroup", "", &host->cgroup},
         {"accelerator", "", &host->accelerator},
     };
     int status = 0;
 
     for (size_t at = 0; at < sizeof(texts) / sizeof(texts[0]) && status == 0; at++) {
-        status = agent_yaml_text(node, texts[at].key, texts[at].fallback, texts[at].out,
-                                 reader->error);
+        status =
+            agent_yaml_text(node, texts[at].key, texts[at].fallback, texts[at].out, reader->error);
     }
     if (status == 0 && host->directory[0] != '/') {
         status = agent_yaml_fail(agent_yaml_child(node, "directory"), reader->error,
@@ -310,9 +313,9 @@ static int read_host_texts(struct reader *reader, const struct agent_yaml *node,
 
 static int read_host(struct reader *reader, const struct agent_yaml *node)
 {
-    static const char *const keys[] = {"name",  "site",   "address", "directory",   "local",
-                                       "apn",   "cpu",    "ram_mib", "idle_w",      "busy_w",
-                                       "ports", "secret", "cgroup",  "accelerator", "fence",
+    static const char *const keys[] = {"name",   "site",   "address", "directory",   "local",
+                                       "apn",    "cpu",    "ram_mib", "idle_w",      "busy_w",
+                                       "ports",  "secret", "cgroup",  "accelerator", "fence",
                                        "prefix", NULL};
     struct agent_inventory *inventory = reader->inventory;
     struct agent_inventory_host *host = &inventory->hosts[inventory->host_count];
@@ -334,12 +337,10 @@ static int read_host(struct reader *reader, const struct agent_yaml *node)
     status = status < 0 ? status : agent_yaml_bool(node, "apn", true, &host->apn, error);
     status = status < 0 ? status : READ_NUMBERS(node, numbers, error);
     status = status < 0 ? status : read_ports(node, host, error);
-    status = status < 0
-                 ? status
-                 : read_words(reader, node, "fence", &host->fence, &host->fence_count);
-    status = status < 0
-                 ? status
-                 : read_words(reader, node, "prefix", &host->prefix, &host->prefix_count);
+    status =
+        status < 0 ? status : read_words(reader, node, "fence", &host->fence, &host->fence_count);
+    status = status < 0 ? status
+                        : read_words(reader, node, "prefix", &host->prefix, &host->prefix_count);
     for (size_t at = 0; at < inventory->host_count && status == 0; at++) {
         if (strcmp(inventory->hosts[at].directory, host->directory) == 0) {
             status = agent_yaml_fail(agent_yaml_child(node, "directory"), error,
@@ -371,8 +372,10 @@ static int read_link(struct reader *reader, const struct agent_yaml *node)
     };
     int status = agent_yaml_only(node, keys, reader->error);
 
-    status = status < 0 ? status : read_reference(reader, node, "a", agent_inventory_site_of, &link->a);
-    status = status < 0 ? status : read_reference(reader, node, "b", agent_inventory_site_of, &link->b);
+    status =
+        status < 0 ? status : read_reference(reader, node, "a", agent_inventory_site_of, &link->a);
+    status =
+        status < 0 ? status : read_reference(reader, node, "b", agent_inventory_site_of, &link->b);
     status = status < 0 ? status : READ_NUMBERS(node, numbers, reader->error);
     if (status < 0) {
         return status;
@@ -452,8 +455,8 @@ static int read_disks(struct reader *reader, const struct agent_yaml *node,
          at = at->next) {
         struct agent_disk_spec *disk = &group->disks[group->disk_count];
         status = agent_yaml_only(at, keys, reader->error);
-        status = status < 0 ? status
-                            : agent_yaml_text(at, "node", NULL, &disk->node, reader->error);
+        status =
+            status < 0 ? status : agent_yaml_text(at, "node", NULL, &disk->node, reader->error);
         status = status < 0 ? status
                             : agent_yaml_number(at, "gib", (struct agent_range){0, 1e6}, 0,
                                                 &disk->gib, reader->error);
@@ -468,10 +471,24 @@ static int read_disks(struct reader *reader, const struct agent_yaml *node,
 
 static int read_group(struct reader *reader, const struct agent_yaml *node)
 {
-    static const char *const keys[] = {
-        "name",         "cpu",   "ram_mib", "power_w", "min_dwell_slots",
-        "yen_per_move", "sites", "flex",    "start",   "yen_per_blackout_s",
-        "downtime_ms",  "disks", "prepare", "announce", "plan", "dr", "shared_storage", NULL};
+    static const char *const keys[] = {"name",
+                                       "cpu",
+                                       "ram_mib",
+                                       "power_w",
+                                       "min_dwell_slots",
+                                       "yen_per_move",
+                                       "sites",
+                                       "flex",
+                                       "start",
+                                       "yen_per_blackout_s",
+                                       "downtime_ms",
+                                       "disks",
+                                       "prepare",
+                                       "announce",
+                                       "plan",
+                                       "dr",
+                                       "shared_storage",
+                                       NULL};
     struct agent_inventory *inventory = reader->inventory;
     struct agent_inventory_group *group = &inventory->groups[inventory->group_count];
     const struct number numbers[] = {
@@ -493,9 +510,8 @@ static int read_group(struct reader *reader, const struct agent_yaml *node)
                                           reader->error);
     status = status < 0 ? status : read_flex(reader, node, &group->flex);
     status = status < 0 ? status : read_disks(reader, node, group);
-    status = status < 0
-                 ? status
-                 : read_words(reader, node, "start", &group->start, &group->start_count);
+    status =
+        status < 0 ? status : read_words(reader, node, "start", &group->start, &group->start_count);
     status = status < 0
                  ? status
                  : read_words(reader, node, "prepare", &group->prepare, &group->prepare_count);
@@ -503,8 +519,10 @@ static int read_group(struct reader *reader, const struct agent_yaml *node)
                  ? status
                  : read_words(reader, node, "announce", &group->announce, &group->announce_count);
     if (status == 0 && group->start_count == 0) {
-        status = agent_yaml_fail(node, reader->error, "group %s: needs start, the words of the "
-                                 "command that starts a machine", group->name);
+        status = agent_yaml_fail(node, reader->error,
+                                 "group %s: needs start, the words of the "
+                                 "command that starts a machine",
+                                 group->name);
     }
     group->node = node;
     inventory->group_count += status == 0 ? 1 : 0;
@@ -566,9 +584,8 @@ static int read_vm(struct reader *reader, const struct agent_yaml *node)
     status = status < 0
                  ? status
                  : read_reference(reader, node, "group", agent_inventory_group_of, &vm->group);
-    status = status < 0
-                 ? status
-                 : read_reference(reader, node, "host", agent_inventory_host_of, &vm->host);
+    status = status < 0 ? status
+                        : read_reference(reader, node, "host", agent_inventory_host_of, &vm->host);
     status = status < 0 ? status : agent_yaml_bool(node, "boot", false, &vm->boot, error);
     status = status < 0 ? status : agent_yaml_bool(node, "pinned", false, &vm->pinned, error);
     status = status < 0 ? status : read_sets(reader, node, vm);
@@ -627,9 +644,12 @@ int agent_inventory_read(const struct agent_yaml *root, struct agent_inventory *
         return agent_error_set(error, ENOMEM, "no memory for the inventory");
     }
     const struct section sections[] = {
-        {"sites", AGENT_SITES_MAX, sizeof(*inventory->sites), (void **)&inventory->sites, read_site},
-        {"hosts", AGENT_HOSTS_MAX, sizeof(*inventory->hosts), (void **)&inventory->hosts, read_host},
-        {"links", AGENT_LINKS_MAX, sizeof(*inventory->links), (void **)&inventory->links, read_link},
+        {"sites", AGENT_SITES_MAX, sizeof(*inventory->sites), (void **)&inventory->sites,
+         read_site},
+        {"hosts", AGENT_HOSTS_MAX, sizeof(*inventory->hosts), (void **)&inventory->hosts,
+         read_host},
+        {"links", AGENT_LINKS_MAX, sizeof(*inventory->links), (void **)&inventory->links,
+         read_link},
         {"groups", AGENT_GROUPS_MAX, sizeof(*inventory->groups), (void **)&inventory->groups,
          read_group},
         {"vms", AGENT_VMS_MAX, sizeof(*inventory->vms), (void **)&inventory->vms, read_vm},
@@ -639,7 +659,8 @@ int agent_inventory_read(const struct agent_yaml *root, struct agent_inventory *
         status = read_section(&reader, root, &sections[at]);
     }
     if (status == 0 && inventory->vm_count == 0) {
-        status = agent_error_set(error, EINVAL, "the inventory names no vms (sections sites, hosts, "
+        status = agent_error_set(error, EINVAL,
+                                 "the inventory names no vms (sections sites, hosts, "
                                  "links, groups, vms of the configuration)");
     }
     if (status < 0) {

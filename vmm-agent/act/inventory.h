@@ -21,23 +21,23 @@
 #include "grid/series.h"
 #include "support/yaml.h"
 
-#define AGENT_SITES_MAX       64
-#define AGENT_HOSTS_MAX       512
-#define AGENT_LINKS_MAX       1024
-#define AGENT_GROUPS_MAX      1024
-#define AGENT_VMS_MAX         4096
-#define AGENT_WORDS_MAX       200
-#define AGENT_DISKS_MAX       8
-#define AGENT_SETS_MAX        16
+#define AGENT_SITES_MAX          64
+#define AGENT_HOSTS_MAX          512
+#define AGENT_LINKS_MAX          1024
+#define AGENT_GROUPS_MAX         1024
+#define AGENT_VMS_MAX            4096
+#define AGENT_WORDS_MAX          200
+#define AGENT_DISKS_MAX          8
+#define AGENT_SETS_MAX           16
 #define AGENT_INVENTORY_NAME_MAX 48 /* bytes of a name, its end included */
-#define AGENT_SOCKET_PATH_MAX 108
+#define AGENT_SOCKET_PATH_MAX    108
 
 /** struct agent_battery_spec - declared; its level comes from the signals (place = @name) */
 struct agent_battery_spec {
     const char *name; /* NULL = the site has none */
     double charge_kw, discharge_kw;
     double charge_efficiency, discharge_efficiency; /* (0, 1] */
-    double soc_kwh; /* assumed while no reading is there */
+    double soc_kwh;                                 /* assumed while no reading is there */
     double soc_min_kwh, soc_max_kwh;
 };
 
@@ -78,11 +78,11 @@ struct agent_inventory_host {
     double idle_w;
     double busy_w;
     int port_first, port_last;
-    const char *secret;     /* path of a migration secret on that host, or NULL */
-    const char *cgroup;     /* delegated cgroup directory for caps, or NULL */
-    size_t fence_count;     /* words; exit 0 = {vm} does not run there and never will */
+    const char *secret; /* path of a migration secret on that host, or NULL */
+    const char *cgroup; /* delegated cgroup directory for caps, or NULL */
+    size_t fence_count; /* words; exit 0 = {vm} does not run there and never will */
     const char **fence;
-    size_t prefix_count;    /* words in front of every command for this host */
+    size_t prefix_count; /* words in front of every command for this host */
     const char **prefix;
 };
 
@@ -123,7 +123,7 @@ struct agent_inventory_group {
     const char **start;    /* command that starts QEMU */
     const char **prepare;  /* run before it at the destination (make disk files), or none */
     const char **announce; /* run after a move (routes, DNS), or none */
-    bool shared_storage; /* writable disks not listed under @disks are seen by all hosts */
+    bool shared_storage;   /* writable disks not listed under @disks are seen by all hosts */
     size_t disk_count;
     struct agent_disk_spec disks[AGENT_DISKS_MAX];
     const struct agent_yaml *node;

@@ -178,8 +178,8 @@ int agent_inventory_words(const struct agent_inventory *inventory, enum agent_co
                    : kind == AGENT_WORDS_ANNOUNCE ? group->announce_count
                    : kind == AGENT_WORDS_FENCE    ? place->fence_count
                                                   : group->start_count;
-    int status = agent_inventory_socket(inventory, vm, host, epoch, filling.socket,
-                                        sizeof(filling.socket));
+    int status =
+        agent_inventory_socket(inventory, vm, host, epoch, filling.socket, sizeof(filling.socket));
 
     memset(out, 0, sizeof(*out));
     if (count == 0) {
@@ -195,7 +195,8 @@ int agent_inventory_words(const struct agent_inventory *inventory, enum agent_co
     }
     snprintf(filling.log, sizeof(filling.log), "%.400s/%s.%lld.log", place->directory,
              inventory->vms[vm].name, epoch);
-    status = append_all(out, place->prefix, place->prefix_count, AGENT_WORDS_FENCE, &filling, error);
+    status =
+        append_all(out, place->prefix, place->prefix_count, AGENT_WORDS_FENCE, &filling, error);
     status = status < 0 ? status : append_all(out, words, count, kind, &filling, error);
     if (status < 0) {
         agent_words_done(out);

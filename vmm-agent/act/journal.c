@@ -354,24 +354,25 @@ json_t *agent_journal_story(struct agent_journal *journal, const char *vm, int c
 {
     sqlite3_stmt *statement = NULL;
     json_t *story = json_array();
-    int status = store_prepare(journal->store,
-                               "SELECT * FROM (SELECT id, move, at_s, real_ms, stage, phase, text"
-                               " FROM act_entry WHERE vm = ?1 ORDER BY id DESC LIMIT ?2) ORDER BY id",
-                               &statement, NULL);
+    int status =
+        store_prepare(journal->store,
+                      "SELECT * FROM (SELECT id, move, at_s, real_ms, stage, phase, text"
+                      " FROM act_entry WHERE vm = ?1 ORDER BY id DESC LIMIT ?2) ORDER BY id",
+                      &statement, NULL);
 
     if (status == 0) {
         bind_text(statement, 1, vm);
         sqlite3_bind_int(statement, 2, count);
     }
     while (status == 0 && store_step(journal->store, statement, NULL) > 0) {
-        json_array_append_new(
-            story, json_pack("{s:I, s:I, s:I, s:s, s:s, s:s}", "migration",
-                             (json_int_t)sqlite3_column_int64(statement, 1), "at_s",
-                             (json_int_t)sqlite3_column_int64(statement, 2), "real_ms",
-                             (json_int_t)sqlite3_column_int64(statement, 3), "stage",
-                             (const char *)sqlite3_column_text(statement, 4), "phase",
-                             (const char *)sqlite3_column_text(statement, 5), "text",
-                             (const char *)sqlite3_column_text(statement, 6)));
+        json_array_append_new(story,
+                              json_pack("{s:I, s:I, s:I, s:s, s:s, s:s}", "migration",
+                                        (json_int_t)sqlite3_column_int64(statement, 1), "at_s",
+                                        (json_int_t)sqlite3_column_int64(statement, 2), "real_ms",
+                                        (json_int_t)sqlite3_column_int64(statement, 3), "stage",
+                                        (const char *)sqlite3_column_text(statement, 4), "phase",
+                                        (const char *)sqlite3_column_text(statement, 5), "text",
+                                        (const char *)sqlite3_column_text(statement, 6)));
     }
     sqlite3_finalize(statement);
     return story;

@@ -6,8 +6,8 @@
  *
  * Every call is one transaction that is on disk when it returns. The journal never decides what is
  * true, QEMU does: it says what was meant, which start of a machine (epoch) owns its guest, and
- * what happened in which order. Epochs only grow: a socket, a process and a journal row of one start
- * can never be taken for those of another. */
+ * what happened in which order. Epochs only grow: a socket, a process and a journal row of one
+ * start can never be taken for those of another. */
 #ifndef AGENT_ACT_JOURNAL_H
 #define AGENT_ACT_JOURNAL_H
 

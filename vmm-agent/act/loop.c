@@ -16,7 +16,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define WAIT_MAX_NS (60 * AGENT_NS_PER_S) /* a stepped real-time clock is noticed within a minute */
+#define WAIT_MAX_NS (60 * AGENT_NS_PER_S) /* a stepped real-time clock is noticed within a minute  \
+                                           */
 
 struct agent_watch {
     struct agent_loop *loop;
@@ -24,7 +25,7 @@ struct agent_watch {
     void (*fn)(void *opaque, uint32_t events);
     void *opaque;
     bool ended;
-    struct agent_watch *next; /* in loop->ended */
+    struct agent_watch *next;          /* in loop->ended */
     struct agent_watch *newer, *older; /* in loop->watches */
 };
 
@@ -125,7 +126,8 @@ int agent_timer_set(struct agent_timer *timer, int64_t at_ns)
     agent_timer_unset(timer);
     if (loop->timer_count == loop->timer_room) {
         int room = loop->timer_room == 0 ? 64 : loop->timer_room * 2;
-        struct agent_timer **heap = realloc(loop->heap, (size_t)room * sizeof(struct agent_timer *));
+        struct agent_timer **heap =
+            realloc(loop->heap, (size_t)room * sizeof(struct agent_timer *));
         if (heap == NULL) {
             return -ENOMEM;
         }

@@ -89,8 +89,10 @@ int move_log(struct move *move, const char *phase, const char *text)
     struct agent_journal_move row;
     struct agent_error error = {0};
     const char *vm = act->inventory->vms[move->vm].name;
-    struct agent_journal_entry entry = {.vm = vm, .at_s = agent_clock_now_s(act->clock),
-                                        .stage = move_stages[move->stage].name, .phase = phase,
+    struct agent_journal_entry entry = {.vm = vm,
+                                        .at_s = agent_clock_now_s(act->clock),
+                                        .stage = move_stages[move->stage].name,
+                                        .phase = phase,
                                         .text = text};
     json_t *figures = move->ended_s > 0 ? act_move_json(move) : NULL;
 
@@ -186,8 +188,8 @@ static int64_t limit_ns(const struct move *move)
         return AGENT_LOOP_NEVER_NS;
     }
     if (limit_s == 0) {
-        limit_s = move->stage == MOVE_START ? settings->start_timeout_s
-                                            : settings->migrate_timeout_s;
+        limit_s =
+            move->stage == MOVE_START ? settings->start_timeout_s : settings->migrate_timeout_s;
     }
     return move->stage_ns + (int64_t)(limit_s * (double)AGENT_NS_PER_S);
 }
@@ -285,8 +287,8 @@ static void clear_unknown(struct move *move)
 static void after_undo(struct move *move)
 {
     struct agent_act *act = move->act;
-    double delay_s = fmin(act->settings.backoff_s * exp2(move->attempt - 1),
-                          act->settings.backoff_max_s);
+    double delay_s =
+        fmin(act->settings.backoff_s * exp2(move->attempt - 1), act->settings.backoff_max_s);
 
     move->undoing = false;
     agent_timer_unset(&move->timer);
@@ -531,9 +533,11 @@ int move_cancel(struct move *move, struct agent_error *error)
         return 0;
     }
     if (move->stage >= MOVE_SETTLE || move->state == MOVE_UNKNOWN) {
-        return agent_error_set(error, EPERM,
-                               "migration %lld: the guest may be at the destination already; it can "
-                               "no longer be cancelled", (long long)move->id);
+        return agent_error_set(
+            error, EPERM,
+            "migration %lld: the guest may be at the destination already; it can "
+            "no longer be cancelled",
+            (long long)move->id);
     }
     move->cancel_asked = true;
     move_fail(move, false, "cancelled on request");
@@ -556,8 +560,8 @@ static void feed_back_link(struct move *move)
     const struct agent_inventory_link *named = &act->inventory->links[move->link];
     snprintf(about, sizeof(about), "link/%s/%s", act->inventory->sites[named->a].name,
              act->inventory->sites[named->b].name);
-    json_t *document = json_pack("{s:f, s:f, s:I}", "rate_gbit_s", link->rate_gbit_s,
-                                 "last_gbit_s", rate, "migration", (json_int_t)move->id);
+    json_t *document = json_pack("{s:f, s:f, s:I}", "rate_gbit_s", link->rate_gbit_s, "last_gbit_s",
+                                 rate, "migration", (json_int_t)move->id);
     struct agent_error error = {0};
     if (agent_store_put_document(act->store, AGENT_DOCUMENT_ACTION, agent_clock_now_s(act->clock),
                                  about, document, NULL, &error) < 0) {

@@ -9,7 +9,8 @@
  * serial: what belongs to a stage that is over is dropped. A stage with @look is also looked at at
  * every news of either QEMU and every MOVE_LOOK_NS. After a failure the stages already begun are
  * undone, last first; undoing looks at what is true and may be repeated. From the moment the
- * destination may have been granted the guest (stage settle), only the facts decide, in settle(). */
+ * destination may have been granted the guest (stage settle), only the facts decide, in settle().
+ */
 #ifndef AGENT_ACT_MOVE_H
 #define AGENT_ACT_MOVE_H
 
@@ -47,47 +48,47 @@ enum move_origin { MOVE_BY_PLAN, MOVE_BY_PERSON, MOVE_BY_DRAIN, MOVE_BY_DR };
 /** struct move_figures - measured; NAN = not known */
 struct move_figures {
     double progress, rate_gbit_s, in_flight_bytes, remaining_bytes;
-    double bytes;            /* on the line */
-    double guest_bytes;      /* of memory described by them */
-    double predicted_ms;     /* blackout that decided the switchover, or would now */
-    double blackout_ms;      /* as the transport measured it */
-    double cutover_ms;       /* last word of the source to first of the destination, by QMP events */
+    double bytes;        /* on the line */
+    double guest_bytes;  /* of memory described by them */
+    double predicted_ms; /* blackout that decided the switchover, or would now */
+    double blackout_ms;  /* as the transport measured it */
+    double cutover_ms;   /* last word of the source to first of the destination, by QMP events */
     double transfer_real_s;
-    double energy_wh;        /* at both hosts beyond what the guest used before */
+    double energy_wh; /* at both hosts beyond what the guest used before */
 };
 
 struct move {
     struct agent_act *act;
     struct move *next;
     int64_t id;
-    uint64_t serial; /* of the stage's beginning: stale answers are told by it */
+    uint64_t serial;  /* of the stage's beginning: stale answers are told by it */
     int vm, from, to; /* hosts */
     int link;         /* -1 = within a site */
     enum move_origin origin;
     enum move_state state;
     enum move_stage stage;
     bool undoing;
-    bool hold;     /* arm: stay converged until released */
+    bool hold; /* arm: stay converged until released */
     bool was_held;
     bool urgent;
-    bool stock;    /* over tcp, because one end does not know apn */
+    bool stock; /* over tcp, because one end does not know apn */
     bool on_wire, admitted, asking;
     bool cancel_asked;
-    bool redo;     /* failed for a reason that may pass */
+    bool redo;      /* failed for a reason that may pass */
     bool wire_wait; /* ready, waits for its turn on the link */
     bool passed;    /* no room at its destination: others go before it, this turn */
     bool resolved;  /* migrate-apn-resolve was sent */
-    bool forced;     /* adopted after a restart: no stage before this one was walked by us */
+    bool forced;    /* adopted after a restart: no stage before this one was walked by us */
     int attempt;
     int port;
     int port_tries;
-    size_t disk;       /* the one being set up */
-    bool finishing;    /* the mirrors are being ended */
-    json_t *kept;   /* the source's answer while the destination is asked the same */
-    int64_t asked_ns;  /* last progress question or repeated request */
-    bool lost;      /* every QEMU of it is gone, and the guest with them */
-    bool cont_sent; /* stock: the destination was told to run */
-    bool no_apn;    /* the destination turned out not to know apn */
+    size_t disk;      /* the one being set up */
+    bool finishing;   /* the mirrors are being ended */
+    json_t *kept;     /* the source's answer while the destination is asked the same */
+    int64_t asked_ns; /* last progress question or repeated request */
+    bool lost;        /* every QEMU of it is gone, and the guest with them */
+    bool cont_sent;   /* stock: the destination was told to run */
+    bool no_apn;      /* the destination turned out not to know apn */
     double benefit_yen;
     double queued_s, started_s, ended_s;
     double real_s; /* from its beginning to its end */

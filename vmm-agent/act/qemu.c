@@ -51,9 +51,9 @@ static bool is_one_of(const char *word, const char *const *list)
 
 bool agent_qemu_owns(const struct agent_qemu *qemu)
 {
-    static const char *const states[] = {"running",  "paused",         "suspended", "io-error",
-                                         "watchdog", "guest-panicked", "debug",     "internal-error",
-                                         "shutdown", "save-vm",        "restore-vm", NULL};
+    static const char *const states[] = {
+        "running", "paused",         "suspended", "io-error", "watchdog",   "guest-panicked",
+        "debug",   "internal-error", "shutdown",  "save-vm",  "restore-vm", NULL};
 
     return qemu->state == AGENT_QEMU_UP && is_one_of(qemu->status, states) &&
            !(strcmp(qemu->status, "paused") == 0 && agent_qemu_unsure(qemu));
@@ -166,7 +166,8 @@ static void answered(struct agent_qemu *qemu, const struct agent_qmp_result *res
     if (qemu->asking > 0 && --qemu->asking > 0) {
         return;
     }
-    agent_timer_after(&qemu->timer, AGENT_QEMU_LOOK_NS); /* before telling: who hears may want it sooner */
+    agent_timer_after(&qemu->timer,
+                      AGENT_QEMU_LOOK_NS); /* before telling: who hears may want it sooner */
     if (qemu->unanswered >= AGENT_QEMU_SILENT_MAX) {
         qemu->unanswered = 0;
         snprintf(qemu->problem, sizeof(qemu->problem), "it does not answer its monitor");
@@ -223,9 +224,9 @@ void agent_qemu_look(struct agent_qemu *qemu)
     qemu->look_began_ns = now_ns;
     agent_timer_after(&qemu->timer, 2 * ANSWER_NS); /* if nothing could be sent, look again */
     int status = agent_qmp_command(qemu->qmp, "query-migrate", NULL, ANSWER_NS, on_migration, qemu);
-    status = status < 0 ? status
-                        : agent_qmp_command(qemu->qmp, "query-status", NULL, ANSWER_NS, on_status,
-                                            qemu);
+    status = status < 0
+                 ? status
+                 : agent_qmp_command(qemu->qmp, "query-status", NULL, ANSWER_NS, on_status, qemu);
     if (status < 0) {
         qemu->asking = 0;
         qemu->unanswered++;
@@ -255,8 +256,8 @@ static void on_name(void *opaque, const struct agent_qmp_result *result)
     const char *expected = qemu->inventory->vms[qemu->vm].name;
 
     if (result->status == 0 && name != NULL && strcmp(name, expected) != 0) {
-        snprintf(qemu->problem, sizeof(qemu->problem), "the QEMU behind its socket is named '%.60s'",
-                 name);
+        snprintf(qemu->problem, sizeof(qemu->problem),
+                 "the QEMU behind its socket is named '%.60s'", name);
         end_connection(qemu);
         become(qemu, AGENT_QEMU_SILENT);
     }
@@ -272,9 +273,10 @@ static void on_ready(void *opaque, const json_t *greeting)
     if (agent_qmp_peer(qemu->qmp) > 0 && agent_qmp_peer(qemu->qmp) != getpid()) {
         qemu->pid = agent_qmp_peer(qemu->qmp);
     }
-    agent_qmp_command(qemu->qmp, "migrate-set-capabilities",
-                      json_pack("{s:[{s:s, s:b}]}", "capabilities", "capability", "events", "state",
-                                1), ANSWER_NS, NULL, NULL);
+    agent_qmp_command(
+        qemu->qmp, "migrate-set-capabilities",
+        json_pack("{s:[{s:s, s:b}]}", "capabilities", "capability", "events", "state", 1),
+        ANSWER_NS, NULL, NULL);
     agent_qmp_command(qemu->qmp, "query-name", NULL, ANSWER_NS, on_name, qemu);
     if (agent_qmp_command(qemu->qmp, "query-migrate-parameters", NULL, ANSWER_NS, on_parameters,
                           qemu) < 0) {
@@ -337,8 +339,7 @@ static void try_connect(struct agent_qemu *qemu)
 {
     const struct agent_qmp_owner owner = {on_ready, on_event, on_closed, qemu};
     struct agent_error why = {0};
-    int status =
-        agent_qmp_open(qemu->loop, qemu->path, GREETING_NS, &owner, &qemu->qmp, &why);
+    int status = agent_qmp_open(qemu->loop, qemu->path, GREETING_NS, &owner, &qemu->qmp, &why);
 
     if (status < 0) {
         qemu->qmp = NULL;

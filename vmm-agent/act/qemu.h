@@ -4,9 +4,9 @@
  * Time:  monotonic for limits.                                   Units: ns.
  *
  * What is known is what QMP said last, and whether it still answers. "Gone" is only said when it is
- * proved: on a local host when the process has ended or nothing listens on its socket and no process
- * carries its mark; elsewhere by the host's fence command. Otherwise it is "silent", which means that
- * nothing is known. */
+ * proved: on a local host when the process has ended or nothing listens on its socket and no
+ * process carries its mark; elsewhere by the host's fence command. Otherwise it is "silent", which
+ * means that nothing is known. */
 #ifndef AGENT_ACT_QEMU_H
 #define AGENT_ACT_QEMU_H
 

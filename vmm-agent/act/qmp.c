@@ -16,8 +16,8 @@
 
 #include "act/qmp_message.h"
 
-#define READ_BYTES  16384
-#define TURNS_MAX   16 /* reads per call of the loop: one busy QEMU must not starve the others */
+#define READ_BYTES 16384
+#define TURNS_MAX  16 /* reads per call of the loop: one busy QEMU must not starve the others */
 
 struct pending {
     int64_t id; /* -1 = free place */
@@ -316,9 +316,9 @@ static void greeted(struct agent_qmp *qmp, const struct agent_qmp_message *messa
         return;
     }
     qmp->greeting = json_incref((json_t *)(uintptr_t)json_object_get(message->value, "version"));
-    int status = agent_qmp_command(qmp, "qmp_capabilities", NULL,
-                                   qmp->ready_by_ns - agent_loop_now_ns(qmp->loop),
-                                   on_capabilities, qmp);
+    int status =
+        agent_qmp_command(qmp, "qmp_capabilities", NULL,
+                          qmp->ready_by_ns - agent_loop_now_ns(qmp->loop), on_capabilities, qmp);
     if (status < 0) {
         fail_text(qmp, -status, "cannot answer the greeting");
     }

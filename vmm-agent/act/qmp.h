@@ -4,11 +4,12 @@
  * Time:  monotonic, from the loop.         Units:  ns, bytes.
  *
  * Every command ends exactly once: with its return, QEMU's error, -ETIMEDOUT, -ECONNRESET when the
- * connection ends first, or -ECANCELED when the caller closes it. A command that timed out may still have been done: whoever asked must
- * look, not assume. Its late answer is dropped. The connection ends by itself when QEMU closes it,
- * sends what is no QMP, or leaves AGENT_QMP_UNSENT_MAX bytes unread; then @closed is told, once,
- * and nothing else comes. Functions of the caller are called from the loop, never from inside
- * agent_qmp_command(), and may close the connection. */
+ * connection ends first, or -ECANCELED when the caller closes it. A command that timed out may
+ * still have been done: whoever asked must look, not assume. Its late answer is dropped. The
+ * connection ends by itself when QEMU closes it, sends what is no QMP, or leaves
+ * AGENT_QMP_UNSENT_MAX bytes unread; then @closed is told, once, and nothing else comes. Functions
+ * of the caller are called from the loop, never from inside agent_qmp_command(), and may close the
+ * connection. */
 #ifndef AGENT_ACT_QMP_H
 #define AGENT_ACT_QMP_H
 
@@ -69,8 +70,8 @@ int agent_qmp_command(struct agent_qmp *qmp, const char *command, json_t *argume
                       int64_t timeout_ns, agent_qmp_done done, void *opaque);
 
 /** agent_qmp_record() - write every message of every connection to @file from now on, as JSON lines
- * {"ns", "path", "out" or "in": message}; NULL ends it. For finding out what happened, and for tests
- * that replay it. One recording per process; @file is borrowed. */
+ * {"ns", "path", "out" or "in": message}; NULL ends it. For finding out what happened, and for
+ * tests that replay it. One recording per process; @file is borrowed. */
 void agent_qmp_record(FILE *file);
 
 #endif

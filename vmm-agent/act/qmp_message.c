@@ -72,7 +72,8 @@ static const char *fill_error(const json_t *value, struct agent_qmp_message *mes
 {
     message->name = json_string_value(json_object_get(value, "class"));
     message->text = json_string_value(json_object_get(value, "desc"));
-    return message->name == NULL || message->text == NULL ? "an error without class and desc" : NULL;
+    return message->name == NULL || message->text == NULL ? "an error without class and desc"
+                                                          : NULL;
 }
 
 static const char *fill_event(const json_t *root, const json_t *value,
@@ -89,7 +90,8 @@ static const char *fill_event(const json_t *root, const json_t *value,
                                                                      : NULL;
 }
 
-/* What kind of message it is; exactly one of the four keys decides. Return: NULL, or what is wrong. */
+/* What kind of message it is; exactly one of the four keys decides. Return: NULL, or what is wrong.
+ */
 static const char *fill(const json_t *root, struct agent_qmp_message *message)
 {
     static const char *const keys[] = {"QMP", "return", "error", "event"};
@@ -117,7 +119,8 @@ static const char *fill(const json_t *root, struct agent_qmp_message *message)
     message->id = id != NULL ? (int64_t)json_integer_value(id) : -1;
     message->value = value;
     if (message->kind == AGENT_QMP_GREETING) {
-        return json_is_object(json_object_get(value, "version")) ? NULL : "a greeting without version";
+        return json_is_object(json_object_get(value, "version")) ? NULL
+                                                                 : "a greeting without version";
     }
     if (message->kind == AGENT_QMP_RETURN) {
         return id != NULL ? NULL : "a return without id";
@@ -160,9 +163,9 @@ int agent_qmp_reader_next(struct agent_qmp_reader *reader, struct agent_qmp_mess
                           struct agent_error *error)
 {
     for (;;) {
-        char *end = reader->used > reader->looked
-                        ? memchr(reader->bytes + reader->looked, '\n', reader->used - reader->looked)
-                        : NULL;
+        char *end = reader->used > reader->looked ? memchr(reader->bytes + reader->looked, '\n',
+                                                           reader->used - reader->looked)
+                                                  : NULL;
         if (end == NULL) {
             reader->looked = reader->used;
             return 0;

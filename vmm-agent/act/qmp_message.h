@@ -22,7 +22,8 @@ enum agent_qmp_kind { AGENT_QMP_GREETING, AGENT_QMP_RETURN, AGENT_QMP_ERROR, AGE
 /** struct agent_qmp_message - one message; @root is the whole of it, the rest points into it
  * @id: of the command a return or error answers; -1 = without (only QEMU's complaints about bytes
  *      it could not parse)
- * @name: event name, or error class. @text: an error's words. @value: return, event data, greeting */
+ * @name: event name, or error class. @text: an error's words. @value: return, event data, greeting
+ */
 struct agent_qmp_message {
     enum agent_qmp_kind kind;
     json_t *root;
@@ -44,7 +45,8 @@ void agent_qmp_reader_init(struct agent_qmp_reader *reader);
 void agent_qmp_reader_done(struct agent_qmp_reader *reader);
 
 /** agent_qmp_reader_room() - where to put the next @wanted bytes, at most
- * Return: bytes that fit at *@at (1..), -EMSGSIZE (a line of AGENT_QMP_LINE_MAX without end), -ENOMEM. */
+ * Return: bytes that fit at *@at (1..), -EMSGSIZE (a line of AGENT_QMP_LINE_MAX without end),
+ * -ENOMEM. */
 int agent_qmp_reader_room(struct agent_qmp_reader *reader, size_t wanted, char **at);
 
 /** agent_qmp_reader_put() - @count bytes were put there */

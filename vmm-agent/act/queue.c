@@ -8,9 +8,9 @@
  * ready behind them, so that the link never waits for a destination to start. Nothing waits for the
  * others: whoever is ready goes.
  *
- * Order: urgent first; then benefit per second that the link is needed. A move that waits gains, per
- * queue_age_s, what the best one on its link is worth: whoever waits that long outranks every later
- * comer, so nobody starves. */
+ * Order: urgent first; then benefit per second that the link is needed. A move that waits gains,
+ * per queue_age_s, what the best one on its link is worth: whoever waits that long outranks every
+ * later comer, so nobody starves. */
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -213,7 +213,7 @@ double act_link_busy(const struct agent_act *act, int link)
     for (int bin = 0; bin < ACT_BUSY_BINS; bin++) {
         busy_ns += state->busy_bin_s[bin] >= first ? state->busy_ns[bin] : 0;
     }
-    since_ns = since_ns < ACT_BUSY_BINS * AGENT_NS_PER_S ? since_ns
-                                                         : ACT_BUSY_BINS * AGENT_NS_PER_S;
+    since_ns =
+        since_ns < ACT_BUSY_BINS * AGENT_NS_PER_S ? since_ns : ACT_BUSY_BINS * AGENT_NS_PER_S;
     return since_ns > 0 ? fmin(1.0, (double)busy_ns / (double)since_ns) : 0;
 }

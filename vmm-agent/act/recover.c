@@ -129,8 +129,8 @@ static int read_journal(struct agent_act *act, struct agent_error *error)
         machine->paused_by = strstr(machine->noted.paused_by, "person") != NULL ? ACT_BY_PERSON : 0;
         machine->paused_by |= strstr(machine->noted.paused_by, "dr") != NULL ? ACT_BY_DR : 0;
         snprintf(key, sizeof(key), "shut-down/%s", inventory->vms[vm].name);
-        status = status < 0 ? status
-                            : agent_journal_get(act->journal, key, value, sizeof(value), error);
+        status =
+            status < 0 ? status : agent_journal_get(act->journal, key, value, sizeof(value), error);
         machine->shut_down = strcmp(value, "yes") == 0;
     }
     for (size_t host = 0; host < inventory->host_count && status == 0; host++) {
@@ -170,8 +170,8 @@ static int boot_at(struct machine *machine, int host, struct agent_error *error)
         return (int)epoch;
     }
     snprintf(text, sizeof(text), "epoch %lld at host %s", epoch, place->name);
-    struct agent_journal_entry entry = {0, vm->name, agent_clock_now_s(act->clock), "boot",
-                                        "intent", text};
+    struct agent_journal_entry entry = {0,      vm->name, agent_clock_now_s(act->clock),
+                                        "boot", "intent", text};
     int status = agent_journal_note(act->journal, &entry, error);
     machine->noted.epoch = epoch;
     machine->noted.owner = epoch;
@@ -191,10 +191,10 @@ static int boot_at(struct machine *machine, int host, struct agent_error *error)
     if (pid < 0) {
         return pid;
     }
-    struct agent_qemu *qemu = act_machine_add(
-        machine, host, epoch,
-        agent_loop_now_ns(act->loop) +
-            (int64_t)(act->settings.start_timeout_s * (double)AGENT_NS_PER_S));
+    struct agent_qemu *qemu =
+        act_machine_add(machine, host, epoch,
+                        agent_loop_now_ns(act->loop) +
+                            (int64_t)(act->settings.start_timeout_s * (double)AGENT_NS_PER_S));
     if (qemu == NULL) {
         return agent_error_set(error, ENOMEM, "no memory for %s", vm->name);
     }
@@ -250,8 +250,8 @@ static void maybe_boot(struct machine *machine)
         agent_timer_set(&machine->timer, machine->boot_at_ns);
         return;
     }
-    machine->boot_at_ns = now_ns + (int64_t)(REBOOT_S * exp2(machine->boots) *
-                                             (double)AGENT_NS_PER_S);
+    machine->boot_at_ns =
+        now_ns + (int64_t)(REBOOT_S * exp2(machine->boots) * (double)AGENT_NS_PER_S);
     machine->boots++;
     if (act_boot(machine, &error) < 0) {
         act_machine_say(machine, "cannot be started: %.150s", error.text);
@@ -353,8 +353,7 @@ static void clear_up(struct machine *machine)
     machine->unclear_ns = 0;
     if (machine->blocked) {
         machine->blocked = false;
-        snprintf(key, sizeof(key), "vm/%s/unknown",
-                 machine->act->inventory->vms[machine->vm].name);
+        snprintf(key, sizeof(key), "vm/%s/unknown", machine->act->inventory->vms[machine->vm].name);
         agent_act_alert_clear(machine->act, key);
     }
 }
@@ -462,8 +461,9 @@ static void take_up(struct agent_act *act, const struct agent_journal_move *row)
     if (move == NULL) { /* machine or host is not in the inventory any more, or a second row */
         snprintf(closed.state, sizeof(closed.state), "failed");
         closed.ended_s = agent_clock_now_s(act->clock);
-        struct agent_journal_entry entry = {row->id, row->vm, closed.ended_s, row->stage, "failed",
-                                            "not in the inventory after a restart"};
+        struct agent_journal_entry entry = {row->id,        row->vm,
+                                            closed.ended_s, row->stage,
+                                            "failed",       "not in the inventory after a restart"};
         agent_journal_step(act->journal, &closed, NULL, &entry, NULL);
         return;
     }
@@ -474,7 +474,8 @@ static void take_up(struct agent_act *act, const struct agent_journal_move *row)
                     (long long)row->id, row->to_host);
     if (row->dest_epoch == 0) {
         if (move->origin == MOVE_BY_PLAN) {
-            snprintf(move->error, sizeof(move->error), "the agent was restarted; the next plan decides");
+            snprintf(move->error, sizeof(move->error),
+                     "the agent was restarted; the next plan decides");
             move_end(move, MOVE_CANCELLED);
         } else {
             move_log(move, "queued", "kept over a restart of the agent");
@@ -510,10 +511,11 @@ static void recovered(struct agent_act *act)
     for (size_t vm = 0; vm < act->inventory->vm_count; vm++) {
         act_judge(&act->machines[vm]);
     }
-    double real_s = (double)(agent_loop_now_ns(act->loop) - act->started_ns) / (double)AGENT_NS_PER_S;
-    agent_act_tell(act, "agent.ready", json_pack("{s:i, s:i, s:f}", "vms",
-                                                 (int)act->inventory->vm_count, "open", open,
-                                                 "real_s", real_s));
+    double real_s =
+        (double)(agent_loop_now_ns(act->loop) - act->started_ns) / (double)AGENT_NS_PER_S;
+    agent_act_tell(act, "agent.ready",
+                   json_pack("{s:i, s:i, s:f}", "vms", (int)act->inventory->vm_count, "open", open,
+                             "real_s", real_s));
     act_kick(act);
 }
 
@@ -553,7 +555,8 @@ int act_recover(struct agent_act *act, struct agent_error *error)
         from_row(act, &act->rows[at]);
     }
     for (size_t vm = 0; vm < act->inventory->vm_count; vm++) {
-        add_found(act, (int)vm, agent_inventory_host_of(act->inventory, act->machines[vm].noted.host),
+        add_found(act, (int)vm,
+                  agent_inventory_host_of(act->inventory, act->machines[vm].noted.host),
                   act->machines[vm].noted.owner);
     }
     status = act->world->scan(act->world->opaque, found_process, act);

@@ -9,10 +9,17 @@
 int agent_act_settings_read(const struct agent_yaml *root, struct agent_act_settings *settings,
                             struct agent_error *error)
 {
-    static const char *const keys[] = {"hysteresis_yen",    "attempts_max",  "backoff_s",
-                                       "backoff_max_s",     "start_timeout_s", "migrate_timeout_s",
-                                       "qmp_timeout_s",     "queue_age_s",   "plan_every_slot",
-                                       "commit_safe",       NULL};
+    static const char *const keys[] = {"hysteresis_yen",
+                                       "attempts_max",
+                                       "backoff_s",
+                                       "backoff_max_s",
+                                       "start_timeout_s",
+                                       "migrate_timeout_s",
+                                       "qmp_timeout_s",
+                                       "queue_age_s",
+                                       "plan_every_slot",
+                                       "commit_safe",
+                                       NULL};
     const struct agent_yaml *node = agent_yaml_child(root, "act");
     double attempts = 3;
     const struct {
@@ -42,8 +49,8 @@ int agent_act_settings_read(const struct agent_yaml *root, struct agent_act_sett
     }
     settings->attempts_max = (int)attempts;
     status = status < 0 ? status
-                        : agent_yaml_bool(node, "plan_every_slot", true,
-                                          &settings->plan_every_slot, error);
+                        : agent_yaml_bool(node, "plan_every_slot", true, &settings->plan_every_slot,
+                                          error);
     return status < 0 ? status
                       : agent_yaml_bool(node, "commit_safe", false, &settings->commit_safe, error);
 }

@@ -47,8 +47,8 @@ static void add_figures(json_t *out, const struct move *move)
     int64_t now_ns = agent_loop_now_ns(move->act->loop);
     bool open = move->ended_s <= 0;
     double real_s = move->begun_ns == 0 ? NAN
-                    : open ? (double)(now_ns - move->begun_ns) / (double)AGENT_NS_PER_S
-                           : move->real_s;
+                    : open              ? (double)(now_ns - move->begun_ns) / (double)AGENT_NS_PER_S
+                                        : move->real_s;
 
     set(out, "progress", number(figures->progress));
     set(out, "rate_gbit_s", number(figures->rate_gbit_s));
@@ -69,10 +69,10 @@ json_t *act_move_json(const struct move *move)
     const struct agent_inventory *inventory = move->act->inventory;
     const struct agent_inventory_host *from = &inventory->hosts[move->from];
     const struct agent_inventory_host *to = &inventory->hosts[move->to];
-    double retry_s = move->state == MOVE_QUEUED
-                         ? (double)(move->retry_ns - agent_loop_now_ns(move->act->loop)) /
-                               (double)AGENT_NS_PER_S
-                         : 0;
+    double retry_s =
+        move->state == MOVE_QUEUED
+            ? (double)(move->retry_ns - agent_loop_now_ns(move->act->loop)) / (double)AGENT_NS_PER_S
+            : 0;
     json_t *out = json_pack(
         "{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:b, s:i, s:s, s:o, s:o, s:o}",
         "id", (json_int_t)move->id, "vm", inventory->vms[move->vm].name, "from",
@@ -117,7 +117,8 @@ static json_t *plan_site(const struct agent_act *act, const char *name)
     size_t index;
     json_t *entry;
 
-    json_array_foreach(json_object_get(act->plan.document, "sites"), index, entry) {
+    json_array_foreach(json_object_get(act->plan.document, "sites"), index, entry)
+    {
         const char *id = json_string_value(json_object_get(entry, "id"));
         if (id != NULL && strcmp(id, name) == 0) {
             return entry;
@@ -204,16 +205,13 @@ static json_t *site_json(const struct agent_act *act, int site)
     for (size_t vm = 0; vm < act->inventory->vm_count; vm++) {
         vms += act->machines[vm].owner != NULL && act_site_of(&act->machines[vm]) == site ? 1 : 0;
     }
-    json_t *out = json_pack("{s:s, s:s, s:s, s:b, s:i, s:f, s:o, s:o, s:o, s:o, s:o}", "name",
-                            named->name, "title", named->title, "area", agent_area_name(named->area),
-                            "paper", named->paper, "vms", vms, "power_kw",
-                            power_w * named->pue / 1000, "limit_kw", number(named->power_kw),
-                            "surplus_kw", number(act_outlook(act, site, "surplus_kw")),
-                            "price_yen_per_kwh",
-                            number(act_outlook(act, site, "price_yen_per_kwh")),
-                            "carbon_g_per_kwh",
-                            number(act_outlook(act, site, "carbon_g_per_kwh")), "battery",
-                            battery_json(named));
+    json_t *out = json_pack(
+        "{s:s, s:s, s:s, s:b, s:i, s:f, s:o, s:o, s:o, s:o, s:o}", "name", named->name, "title",
+        named->title, "area", agent_area_name(named->area), "paper", named->paper, "vms", vms,
+        "power_kw", power_w * named->pue / 1000, "limit_kw", number(named->power_kw), "surplus_kw",
+        number(act_outlook(act, site, "surplus_kw")), "price_yen_per_kwh",
+        number(act_outlook(act, site, "price_yen_per_kwh")), "carbon_g_per_kwh",
+        number(act_outlook(act, site, "carbon_g_per_kwh")), "battery", battery_json(named));
     if (out != NULL) {
         set(out, "energy_kwh", json_real(act->energy[site].kwh));
         set(out, "renewable_kwh", json_real(act->energy[site].renewable_kwh));
@@ -236,8 +234,8 @@ static json_t *host_json(const struct agent_act *act, int host)
         bool coming = machine->move != NULL && machine->move->state != MOVE_QUEUED &&
                       machine->move->to == host;
         vms += there ? 1 : 0;
-        ram_mib += there || coming ? act->inventory->groups[act->inventory->vms[vm].group].ram_mib
-                                   : 0;
+        ram_mib +=
+            there || coming ? act->inventory->groups[act->inventory->vms[vm].group].ram_mib : 0;
     }
     return json_pack("{s:s, s:s, s:b, s:b, s:f, s:f, s:f, s:f, s:f, s:i, s:s}", "name", named->name,
                      "site", act->inventory->sites[named->site].name, "up", 1, "drained",
@@ -286,8 +284,8 @@ static json_t *machine_json(const struct machine *machine)
         moving ? "moving" : agent_vm_state_name(machine->state), "site",
         text_or_null(host != NULL ? inventory->sites[host->site].name : NULL), "host",
         text_or_null(host != NULL ? host->name : NULL), "epoch",
-        (json_int_t)(machine->owner != NULL ? machine->owner->epoch : machine->noted.owner), "since",
-        act_time((double)machine->noted.since_s), "power_w", act_machine_power_w(machine),
+        (json_int_t)(machine->owner != NULL ? machine->owner->epoch : machine->noted.owner),
+        "since", act_time((double)machine->noted.since_s), "power_w", act_machine_power_w(machine),
         "cpu_used", machine->cpu_used, "ram_mib", inventory->groups[vm->group].ram_mib, "moves",
         (json_int_t)machine->noted.moves, "migration",
         machine->move != NULL ? json_integer((json_int_t)machine->move->id) : json_null(),
@@ -302,7 +300,8 @@ static json_t *machine_json(const struct machine *machine)
         set(out, "fixed", json_string(act_fixed(machine, fixed, sizeof(fixed))));
         set(out, "reason", json_string(machine->reason));
         set(out, "plan_reason",
-            text_or_null(machine->act->have_plan && machine->act->plan.vms[machine->vm].reason[0] != '\0'
+            text_or_null(machine->act->have_plan &&
+                                 machine->act->plan.vms[machine->vm].reason[0] != '\0'
                              ? machine->act->plan.vms[machine->vm].reason
                              : NULL));
     }
@@ -348,7 +347,8 @@ static json_t *plan_moves_json(const struct agent_act *act)
     size_t index;
     json_t *entry;
 
-    json_array_foreach(list, index, entry) {
+    json_array_foreach(list, index, entry)
+    {
         int64_t id = (int64_t)json_integer_value(json_object_get(entry, "migration"));
         const struct move *move = id > 0 ? any_move(act, id) : NULL;
         if (move != NULL) {
@@ -368,9 +368,12 @@ static json_t *ways_from_start(const json_t *groups, json_int_t start_slot)
     size_t g, w, e;
     json_t *group, *way, *entry;
 
-    json_array_foreach(out, g, group) {
-        json_array_foreach(json_object_get(group, "ways"), w, way) {
-            json_array_foreach(json_object_get(way, "at"), e, entry) {
+    json_array_foreach(out, g, group)
+    {
+        json_array_foreach(json_object_get(group, "ways"), w, way)
+        {
+            json_array_foreach(json_object_get(way, "at"), e, entry)
+            {
                 json_t *slot = json_array_get(entry, 0);
                 json_integer_set(slot, json_integer_value(slot) - start_slot);
             }
@@ -389,14 +392,12 @@ static json_t *plan_json(const struct agent_act *act)
         return json_null();
     }
     int64_t first = agent_slot_of(act->plan.first_slot_s);
-    json_t *out = json_pack("{s:s, s:i, s:I, s:f, s:I, s:s, s:b, s:o}", "start",
-                            agent_time_format(act->plan.first_slot_s, start), "slots",
-                            act->plan.slots, "slot_now",
-                            (json_int_t)(act->slot - first), "solve_real_s", act->plan.solve_real_s,
-                            "age_s",
-                            (json_int_t)(agent_clock_now_s(act->clock) - act->plan.first_slot_s),
-                            "note", act->plan_note, "stayed", act->plan.stayed, "moves",
-                            plan_moves_json(act));
+    json_t *out = json_pack(
+        "{s:s, s:i, s:I, s:f, s:I, s:s, s:b, s:o}", "start",
+        agent_time_format(act->plan.first_slot_s, start), "slots", act->plan.slots, "slot_now",
+        (json_int_t)(act->slot - first), "solve_real_s", act->plan.solve_real_s, "age_s",
+        (json_int_t)(agent_clock_now_s(act->clock) - act->plan.first_slot_s), "note",
+        act->plan_note, "stayed", act->plan.stayed, "moves", plan_moves_json(act));
     for (int at = 0; out != NULL && copied[at] != NULL; at++) {
         json_t *value = json_object_get(act->plan.document, copied[at]);
         json_object_set(out, copied[at], value != NULL ? value : json_null());
@@ -420,10 +421,10 @@ static json_t *alerts_json(const struct agent_act *act)
     for (int at = 0; at < act->alert_count; at++) {
         const struct act_alert *alert = &act->alerts[at];
         bool person = strstr(alert->key, "/unknown") != NULL;
-        json_array_append_new(
-            list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "key", alert->key, "severity",
-                            person ? "person" : "warning", "vm", alert->vm, "text", alert->text,
-                            "check", alert->check, "since", act_time(alert->since_s)));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "key", alert->key,
+                                              "severity", person ? "person" : "warning", "vm",
+                                              alert->vm, "text", alert->text, "check", alert->check,
+                                              "since", act_time(alert->since_s)));
     }
     return list;
 }
@@ -479,12 +480,12 @@ json_t *agent_act_snapshot(const struct agent_act *act)
     for (size_t at = 0; at < inventory->link_count; at++) {
         json_array_append_new(links, link_json(act, (int)at));
     }
-    json_t *out = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o}", "schema",
-                            AGENT_STATE_SCHEMA, "now", act_time(agent_clock_now(act->clock)),
-                            "agent", agent_json(act), "clock", clock_json(act), "sites", sites,
-                            "hosts", hosts, "links", links, "vms", vms, "migrations",
-                            moves_json(act), "plan", plan_json(act), "plan_problem",
-                            act->plan_problem, "alerts", alerts_json(act));
+    json_t *out =
+        json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o}", "schema",
+                  AGENT_STATE_SCHEMA, "now", act_time(agent_clock_now(act->clock)), "agent",
+                  agent_json(act), "clock", clock_json(act), "sites", sites, "hosts", hosts,
+                  "links", links, "vms", vms, "migrations", moves_json(act), "plan", plan_json(act),
+                  "plan_problem", act->plan_problem, "alerts", alerts_json(act));
     for (int at = 0; out != NULL && at < act->section_count; at++) {
         json_t *section = act->sections[at].fn(act->sections[at].opaque);
         set(out, act->sections[at].name, section != NULL ? section : json_null());
@@ -502,17 +503,17 @@ json_t *act_explain(struct agent_act *act, int vm)
     json_t *qemus = json_array();
 
     for (const struct agent_qemu *qemu = machine->qemus; qemu != NULL; qemu = qemu->next) {
-        json_array_append_new(
-            qemus, json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:i}", "epoch",
-                             (json_int_t)qemu->epoch, "host",
-                             act->inventory->hosts[qemu->host].name, "answers",
-                             agent_qemu_state_name(qemu->state), "status", qemu->status,
-                             "migration", qemu->migration, "verdict", qemu->verdict, "problem",
-                             qemu->problem, "pid", (int)qemu->pid));
+        json_array_append_new(qemus,
+                              json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:i}", "epoch",
+                                        (json_int_t)qemu->epoch, "host",
+                                        act->inventory->hosts[qemu->host].name, "answers",
+                                        agent_qemu_state_name(qemu->state), "status", qemu->status,
+                                        "migration", qemu->migration, "verdict", qemu->verdict,
+                                        "problem", qemu->problem, "pid", (int)qemu->pid));
     }
     const char *wants = act->have_plan ? act->plan.vms[vm].reason : "no plan was made yet";
     return json_pack("{s:o, s:o, s:o, s:s, s:o}", "vm", machine_json(machine), "qemus", qemus,
-                     "migration", machine->move != NULL ? act_move_json(machine->move) : json_null(),
-                     "plan", wants, "story",
-                     agent_journal_story(act->journal, named->name, STORY_LINES));
+                     "migration",
+                     machine->move != NULL ? act_move_json(machine->move) : json_null(), "plan",
+                     wants, "story", agent_journal_story(act->journal, named->name, STORY_LINES));
 }

@@ -2,10 +2,10 @@
 /* stage_finish.c - local disks beside the memory, and what follows an arrival: announce, release
  * Owner, thread, time, units: move.h.
  *
- * Disks (docs/interop/live-block-operations in QEMU): the destination exports its empty disk by NBD,
- * the source mirrors into it (write-blocking, so both stay equal once they are), the guest's memory
- * follows. The source pauses before switchover; the mirrors end there, the export closes, and only
- * then the switchover goes on. A mirror that breaks takes the whole move back. */
+ * Disks (docs/interop/live-block-operations in QEMU): the destination exports its empty disk by
+ * NBD, the source mirrors into it (write-blocking, so both stay equal once they are), the guest's
+ * memory follows. The source pauses before switchover; the mirrors end there, the export closes,
+ * and only then the switchover goes on. A mirror that breaks takes the whole move back. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,7 +121,8 @@ static size_t count_mirrors(const json_t *jobs, size_t *ready)
     json_t *job;
 
     *ready = 0;
-    json_array_foreach((json_t *)(uintptr_t)jobs, index, job) {
+    json_array_foreach((json_t *)(uintptr_t)jobs, index, job)
+    {
         const char *id = json_string_value(json_object_get(job, "device"));
         if (id != NULL && strncmp(id, "apn-mirror-", 11) == 0) {
             count++;
@@ -139,7 +140,8 @@ static void on_jobs(struct move *move, const struct agent_qmp_result *result)
 
     move->asking = false;
     if (count < wanted) {
-        move_fail(move, true, "disks: a mirror ended before its time; see QEMU's log of the source");
+        move_fail(move, true,
+                  "disks: a mirror ended before its time; see QEMU's log of the source");
     } else if (ready == wanted) {
         move_next(move);
     }
@@ -325,10 +327,10 @@ static void on_garp(struct move *move, const struct agent_qmp_result *result)
 
 void stage_announce(struct move *move)
 {
-    move_ask_any(move, move->dest, "announce-self",
-                 json_pack("{s:i, s:i, s:i, s:i}", "initial", 50, "max", 550, "rounds", 5, "step",
-                           50),
-                 on_garp);
+    move_ask_any(
+        move, move->dest, "announce-self",
+        json_pack("{s:i, s:i, s:i, s:i}", "initial", 50, "max", 550, "rounds", 5, "step", 50),
+        on_garp);
 }
 
 /* ---- release ------------------------------------------------------------------------------ */
@@ -364,6 +366,7 @@ void stage_release_look(struct move *move)
     } else if (now_ns - move->stage_ns >= KILL_NS && source->pid > 0 && agent_qemu_left(source)) {
         move->act->world->kill(move->act->world->opaque, source->pid);
     } else if (now_ns - move->stage_ns >= 3 * KILL_NS) {
-        move_next(move); /* the guest is settled; what is left of the source is shown as a leftover */
+        move_next(
+            move); /* the guest is settled; what is left of the source is shown as a leftover */
     }
 }

@@ -9,7 +9,7 @@
 #include "act/private.h"
 
 #define MEMORY_SPARE_MIB 64.0
-#define QUIT_AFTER_NS    (5 * AGENT_NS_PER_S)  /* asked to quit and still there: kill */
+#define QUIT_AFTER_NS    (5 * AGENT_NS_PER_S) /* asked to quit and still there: kill */
 #define ASK_AGAIN_NS     (1 * AGENT_NS_PER_S)
 #define STUCK_NS         (30 * AGENT_NS_PER_S) /* undoing that gets nowhere: call a person */
 
@@ -39,7 +39,8 @@ static void on_blocks(struct move *move, const struct agent_qmp_result *result)
     size_t found = 0;
     json_t *device;
 
-    json_array_foreach((json_t *)(uintptr_t)result->value, index, device) {
+    json_array_foreach((json_t *)(uintptr_t)result->value, index, device)
+    {
         const json_t *medium = json_object_get(device, "inserted");
         const char *node = json_string_value(json_object_get(medium, "node-name"));
         if (medium == NULL || json_is_true(json_object_get(medium, "ro"))) {
@@ -48,10 +49,11 @@ static void on_blocks(struct move *move, const struct agent_qmp_result *result)
         bool declared = declared_disk(group, node);
         found += declared ? 1 : 0;
         if (!declared && !group->shared_storage) {
-            move_fail(move, false,
-                      "storage: disk '%.60s' is writable and neither listed under disks of group %s "
-                      "nor is its storage shared (shared_storage)", node != NULL ? node : "?",
-                      group->name);
+            move_fail(
+                move, false,
+                "storage: disk '%.60s' is writable and neither listed under disks of group %s "
+                "nor is its storage shared (shared_storage)",
+                node != NULL ? node : "?", group->name);
             return;
         }
     }
@@ -86,8 +88,8 @@ static bool memory_fits(struct move *move)
     struct agent_act *act = move->act;
     const struct agent_inventory *inventory = act->inventory;
     double needed = inventory->groups[inventory->vms[move->vm].group].ram_mib + MEMORY_SPARE_MIB;
-    double there = inventory->hosts[move->to].local ? act->world->memory_mib(act->world->opaque)
-                                                    : -1;
+    double there =
+        inventory->hosts[move->to].local ? act->world->memory_mib(act->world->opaque) : -1;
 
     if (there >= 0 && there < needed) {
         move_fail(move, true, "memory: %.0f MiB are available at host %s, %.0f are needed", there,
@@ -137,10 +139,10 @@ static void start_dest(struct move *move)
     if (pid == 0) {
         snprintf(log, sizeof(log), "%.400s/%s.%lld.log", inventory->hosts[move->to].directory,
                  inventory->vms[move->vm].name, move->dest_epoch);
-        struct agent_spawn spawn = {&words,
-                                    {inventory->vms[move->vm].name, move->dest_epoch,
-                                     inventory->hosts[move->to].directory},
-                                    log};
+        struct agent_spawn spawn = {
+            &words,
+            {inventory->vms[move->vm].name, move->dest_epoch, inventory->hosts[move->to].directory},
+            log};
         pid = act->world->start(act->world->opaque, act->loop, &spawn, NULL, NULL, &error);
         agent_words_done(&words);
     }
@@ -148,8 +150,8 @@ static void start_dest(struct move *move)
         move_fail(move, true, "%s", error.text);
         return;
     }
-    int64_t give_up_ns = move->stage_ns +
-                         (int64_t)(act->settings.start_timeout_s * (double)AGENT_NS_PER_S);
+    int64_t give_up_ns =
+        move->stage_ns + (int64_t)(act->settings.start_timeout_s * (double)AGENT_NS_PER_S);
     move->dest = act_machine_add(machine_of(move), move->to, move->dest_epoch, give_up_ns);
     if (move->dest == NULL) {
         move_fail(move, true, "no memory for the destination");
@@ -201,8 +203,8 @@ static int prepare(struct move *move)
                  inventory->hosts[move->to].directory, inventory->vms[move->vm].name,
                  move->dest_epoch);
         struct agent_spawn spawn = {&words, {.epoch = 0}, log};
-        status = act->world->start(act->world->opaque, act->loop, &spawn, on_prepared, prepared,
-                                   &error);
+        status =
+            act->world->start(act->world->opaque, act->loop, &spawn, on_prepared, prepared, &error);
     }
     agent_words_done(&words);
     if (status < 0 || prepared == NULL) {
@@ -253,15 +255,18 @@ void stage_start_look(struct move *move)
     } else if (agent_qemu_waits(dest)) {
         move_next(move);
     } else if (dest->state == AGENT_QEMU_UP) {
-        move_fail(move, false,
-                  "the destination is in state '%s' instead of waiting for a migration; is {incoming} "
-                  "missing in start?", dest->status);
+        move_fail(
+            move, false,
+            "the destination is in state '%s' instead of waiting for a migration; is {incoming} "
+            "missing in start?",
+            dest->status);
     }
 }
 
 static void fence_remote(struct move *move);
 
-/* Only a destination that cannot have the guest is removed: the source holds it and sends nothing. */
+/* Only a destination that cannot have the guest is removed: the source holds it and sends nothing.
+ */
 static bool may_remove(const struct move *move)
 {
     const struct agent_qemu *source = move->source;
@@ -269,8 +274,8 @@ static bool may_remove(const struct move *move)
     bool source_has = source != NULL && source->state == AGENT_QEMU_UP &&
                       source->looked_ns >= move->stage_ns && agent_qemu_owns(source) &&
                       !agent_truth_migrating(source);
-    bool never_ran = dest->state != AGENT_QEMU_UP || agent_qemu_waits(dest) ||
-                     (move->stock && !move->cont_sent);
+    bool never_ran =
+        dest->state != AGENT_QEMU_UP || agent_qemu_waits(dest) || (move->stock && !move->cont_sent);
     bool nobody_has = (source == NULL || source->state == AGENT_QEMU_GONE) &&
                       agent_qemu_waits(dest); /* after settle has waited for a late start */
 
@@ -287,7 +292,8 @@ void stage_start_undo(struct move *move)
         move_undone(move);
         return;
     }
-    if (dest->state == AGENT_QEMU_UP && agent_qemu_owns(dest) && !(move->stock && !move->cont_sent)) {
+    if (dest->state == AGENT_QEMU_UP && agent_qemu_owns(dest) &&
+        !(move->stock && !move->cont_sent)) {
         move->undoing = false; /* it went through after all */
         move->stage = MOVE_SETTLE;
         move->serial++;
@@ -300,8 +306,9 @@ void stage_start_undo(struct move *move)
             agent_qemu_look(move->source);
         }
         if (now_ns - move->stage_ns > STUCK_NS) {
-            move_unknown(move, "the source does not say that it has the guest",
-                         "look at both QEMUs, then: vmm-agent resolve VM source|destination|absent");
+            move_unknown(
+                move, "the source does not say that it has the guest",
+                "look at both QEMUs, then: vmm-agent resolve VM source|destination|absent");
         }
         return;
     }
@@ -343,8 +350,8 @@ static void fence_remote(struct move *move)
     if (status == 0 && prepared != NULL) {
         *prepared = (struct prepared){act, move->id, move->serial};
         struct agent_spawn spawn = {&words, {.epoch = 0}, "/dev/null"};
-        status = act->world->start(act->world->opaque, act->loop, &spawn, on_fenced, prepared,
-                                   &error);
+        status =
+            act->world->start(act->world->opaque, act->loop, &spawn, on_fenced, prepared, &error);
         agent_words_done(&words);
     }
     if (status < 0 || prepared == NULL) {
@@ -361,17 +368,19 @@ static void on_dest_features(struct move *move, const struct agent_qmp_result *r
     size_t index;
     json_t *word;
 
-    json_array_foreach(result->status == 0 ? move->kept : NULL, index, word) {
+    json_array_foreach(result->status == 0 ? move->kept : NULL, index, word)
+    {
         const json_t *other = json_array_get(result->value, index);
         json_int_t needed = json_integer_value(json_object_get(word, "features"));
         json_int_t there = json_integer_value(json_object_get(other, "features"));
         if ((needed & ~there) != 0) {
-            move_fail(move, false,
-                      "CPU model: the destination lacks features %#llx of CPUID %#llx %s that the "
-                      "guest has", (unsigned long long)(needed & ~there),
-                      (unsigned long long)json_integer_value(
-                          json_object_get(word, "cpuid-input-eax")),
-                      json_string_value(json_object_get(word, "cpuid-register")));
+            move_fail(
+                move, false,
+                "CPU model: the destination lacks features %#llx of CPUID %#llx %s that the "
+                "guest has",
+                (unsigned long long)(needed & ~there),
+                (unsigned long long)json_integer_value(json_object_get(word, "cpuid-input-eax")),
+                json_string_value(json_object_get(word, "cpuid-register")));
             return;
         }
     }
@@ -385,7 +394,8 @@ static json_t *qom(const char *path, const char *property)
     return json_pack("{s:s, s:s}", "path", path, "property", property);
 }
 
-#define CPU_PATH "/machine/unattached/device[0]" /* of the first CPU on x86; elsewhere it is skipped */
+#define CPU_PATH                                                                                   \
+    "/machine/unattached/device[0]" /* of the first CPU on x86; elsewhere it is skipped */
 
 static void on_source_features(struct move *move, const struct agent_qmp_result *result)
 {
@@ -448,13 +458,14 @@ void stage_match(struct move *move)
     int other = dest->version_major * 1000 + dest->version_minor;
 
     if (other < one) {
-        move_fail(move, false, "version: the guest runs under QEMU %d.%d, the destination has %d.%d",
-                  source->version_major, source->version_minor, dest->version_major,
-                  dest->version_minor);
+        move_fail(
+            move, false, "version: the guest runs under QEMU %d.%d, the destination has %d.%d",
+            source->version_major, source->version_minor, dest->version_major, dest->version_minor);
         return;
     }
     if (!move->stock && !dest->apn) {
-        move->no_apn = true; /* the next try goes over tcp, with a destination that waits for `cont` */
+        move->no_apn =
+            true; /* the next try goes over tcp, with a destination that waits for `cont` */
         move_fail(move, true, "the destination's QEMU does not know apn: falling back to tcp");
         return;
     }

@@ -7,13 +7,14 @@
 
 #include "act/private.h"
 
-#define ASK_AGAIN_NS     (1 * AGENT_NS_PER_S)
-#define LATE_START_NS    (12 * AGENT_NS_PER_S) /* a granted destination has started by then or never will */
-#define UNCLEAR_NS       (15 * AGENT_NS_PER_S) /* silence of one end before a person is called */
-#define PORT_TRIES       8
-#define STUCK_NS         (30 * AGENT_NS_PER_S) /* undoing that gets nowhere: call a person */
-#define SECRET_ID        "vmm-agent"
-#define STOCK_BANDWIDTH  (INT64_C(1) << 40)
+#define ASK_AGAIN_NS (1 * AGENT_NS_PER_S)
+#define LATE_START_NS                                                                              \
+    (12 * AGENT_NS_PER_S) /* a granted destination has started by then or never will */
+#define UNCLEAR_NS      (15 * AGENT_NS_PER_S) /* silence of one end before a person is called */
+#define PORT_TRIES      8
+#define STUCK_NS        (30 * AGENT_NS_PER_S) /* undoing that gets nowhere: call a person */
+#define SECRET_ID       "vmm-agent"
+#define STOCK_BANDWIDTH (INT64_C(1) << 40)
 
 static struct machine *machine_of(const struct move *move)
 {
@@ -83,14 +84,16 @@ static void listen_at(struct move *move)
 {
     char uri[160];
 
-    bool keep = group_has_disks(move) && move->port_tries == 0; /* its disks use the one beside it */
+    bool keep =
+        group_has_disks(move) && move->port_tries == 0; /* its disks use the one beside it */
     if (!keep && move_choose_port(move) < 0) {
         move_fail(move, true, "host %s: all its migration ports are in use",
                   move->act->inventory->hosts[move->to].name);
         return;
     }
     uri_of(move, uri, sizeof(uri));
-    move_ask_any(move, move->dest, "migrate-incoming", json_pack("{s:s}", "uri", uri), on_listening);
+    move_ask_any(move, move->dest, "migrate-incoming", json_pack("{s:s}", "uri", uri),
+                 on_listening);
 }
 
 static json_t *parameters(const struct move *move, bool source)
@@ -109,8 +112,8 @@ static json_t *parameters(const struct move *move, bool source)
     } else if (!move->stock) {
         bool secret = inventory->hosts[move->from].secret != NULL && host->secret != NULL;
         json_object_set_new(set, "apn-secret", json_string(secret ? SECRET_ID : ""));
-        json_object_set_new(set, "apn-commit", json_string(act->settings.commit_safe ? "safe"
-                                                                                     : "fast"));
+        json_object_set_new(set, "apn-commit",
+                            json_string(act->settings.commit_safe ? "safe" : "fast"));
         if (source) {
             json_object_set_new(set, "apn-hold", json_boolean(move->hold));
         }
@@ -148,8 +151,7 @@ static void on_source_capable(struct move *move, const struct agent_qmp_result *
 static void on_dest_capable(struct move *move, const struct agent_qmp_result *result)
 {
     (void)result;
-    move_ask(move, move->source, "migrate-set-capabilities", capabilities(move),
-             on_source_capable);
+    move_ask(move, move->source, "migrate-set-capabilities", capabilities(move), on_source_capable);
 }
 
 static void on_secrets(struct move *move, const struct agent_qmp_result *result)
@@ -184,8 +186,7 @@ void stage_listen(struct move *move)
     } else if (!move->stock && one) {
         move_ask_any(move, move->dest, "object-add", secret_object(to), on_dest_secret);
     } else {
-        move_ask(move, move->dest, "migrate-set-capabilities", capabilities(move),
-                 on_dest_capable);
+        move_ask(move, move->dest, "migrate-set-capabilities", capabilities(move), on_dest_capable);
     }
 }
 
@@ -207,8 +208,7 @@ static void read_apn(struct move *move, const json_t *apn)
     figures->bytes = number_of(apn, "posted");
     figures->guest_bytes = number_of(apn, "guest-bytes");
     figures->in_flight_bytes = number_of(apn, "in-flight");
-    figures->predicted_ms =
-        number_of(decided != NULL ? decided : prediction, "total-us") / 1000;
+    figures->predicted_ms = number_of(decided != NULL ? decided : prediction, "total-us") / 1000;
     if (json_object_get(apn, "downtime-us") != NULL) {
         figures->blackout_ms = number_of(apn, "downtime-us") / 1000;
     }
@@ -235,7 +235,8 @@ static void read_progress(struct move *move, const json_t *answer)
         figures->rate_gbit_s = figures->bytes * 8e-9 / figures->transfer_real_s;
     }
     if (total > 0 && isfinite(remaining)) {
-        double share = 1 - remaining / total; /* rewritten pages make it fall; people want it to rise */
+        double share =
+            1 - remaining / total; /* rewritten pages make it fall; people want it to rise */
         figures->remaining_bytes = remaining;
         figures->progress = share > figures->progress ? share : figures->progress;
     }
@@ -485,8 +486,8 @@ static void arrived(struct move *move, struct agent_qemu *owner)
     act_machine_note(machine);
     act_machine_say(machine, "arrived at host %s: %s",
                     move->act->inventory->hosts[owner->host].name, move->reason);
-    act_machine_become(machine, strcmp(owner->status, "running") == 0 ? AGENT_VM_RUNNING
-                                                                      : AGENT_VM_PAUSED, owner);
+    act_machine_become(
+        machine, strcmp(owner->status, "running") == 0 ? AGENT_VM_RUNNING : AGENT_VM_PAUSED, owner);
     move->figures.progress = 1;
     move_next(move);
 }

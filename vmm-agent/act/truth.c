@@ -13,8 +13,9 @@ struct count {
 
 bool agent_truth_migrating(const struct agent_qemu *qemu)
 {
-    static const char *const states[] = {"setup",     "active", "postcopy-active", "pre-switchover",
-                                         "device",    "cancelling", "wait-unplug", NULL};
+    static const char *const states[] = {"setup",          "active", "postcopy-active",
+                                         "pre-switchover", "device", "cancelling",
+                                         "wait-unplug",    NULL};
 
     for (int at = 0; states[at] != NULL; at++) {
         if (strcmp(qemu->migration, states[at]) == 0) {
@@ -90,7 +91,8 @@ static struct agent_truth judge_unsure(const struct count *count)
         truth.is = AGENT_TRUTH_UNCLEAR;
         snprintf(truth.why, sizeof(truth.why),
                  "the source (epoch %lld) does not know whether its destination started, and epoch "
-                 "%lld does not answer", count->unsure_one->epoch, count->silent_one->epoch);
+                 "%lld does not answer",
+                 count->unsure_one->epoch, count->silent_one->epoch);
     } else if (count->alive == 1) {
         truth.is = AGENT_TRUTH_DEST_GONE;
     } else {
@@ -120,8 +122,8 @@ static struct agent_truth judge_nobody(const struct count *count)
         truth.dest = count->waiter;
     } else if (count->left > 0) {
         truth.source = count->leaver;
-        snprintf(truth.why, sizeof(truth.why), "the guest left epoch %lld, and where it went has ended",
-                 count->leaver->epoch);
+        snprintf(truth.why, sizeof(truth.why),
+                 "the guest left epoch %lld, and where it went has ended", count->leaver->epoch);
     } else if (count->waiting > 0) {
         truth.dest = count->waiter;
         snprintf(truth.why, sizeof(truth.why), "only epoch %lld is there, which waits for a guest",

@@ -13,15 +13,15 @@
 #define AGENT_TRUTH_FACTS_MAX 8
 
 enum agent_truth_is {
-    AGENT_TRUTH_WAIT,       /* something is on its way: look again soon */
-    AGENT_TRUTH_ABSENT,     /* proved: no QEMU has it */
-    AGENT_TRUTH_HERE,       /* @owner has it; other ones, if any, never had it or are silent leftovers */
-    AGENT_TRUTH_MOVING,     /* @owner has it and is sending it to @dest */
-    AGENT_TRUTH_HANDED,     /* @owner has it, @source has completed and may be released */
-    AGENT_TRUTH_DEST_RUNS,  /* @source does not know; @owner, its destination, has it */
-    AGENT_TRUTH_DEST_GONE,  /* @source does not know; every other one is proved gone */
-    AGENT_TRUTH_DOUBLE,     /* two are running: stop and call a person */
-    AGENT_TRUTH_UNCLEAR     /* cannot be known from here */
+    AGENT_TRUTH_WAIT,   /* something is on its way: look again soon */
+    AGENT_TRUTH_ABSENT, /* proved: no QEMU has it */
+    AGENT_TRUTH_HERE, /* @owner has it; other ones, if any, never had it or are silent leftovers */
+    AGENT_TRUTH_MOVING,    /* @owner has it and is sending it to @dest */
+    AGENT_TRUTH_HANDED,    /* @owner has it, @source has completed and may be released */
+    AGENT_TRUTH_DEST_RUNS, /* @source does not know; @owner, its destination, has it */
+    AGENT_TRUTH_DEST_GONE, /* @source does not know; every other one is proved gone */
+    AGENT_TRUTH_DOUBLE,    /* two are running: stop and call a person */
+    AGENT_TRUTH_UNCLEAR    /* cannot be known from here */
 };
 
 /** struct agent_truth - members not named for the case are NULL; @why is for people */

@@ -21,7 +21,7 @@
 
 #include "support/file.h"
 
-#define ENVIRON_MAX (256u << 10)
+#define ENVIRON_MAX  (256u << 10)
 #define CHILDREN_MAX 4096
 
 extern char **environ;
@@ -118,8 +118,8 @@ static int spawn_it(const struct agent_spawn *spawn, char **environment, pid_t *
     sigfillset(&all);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
-                                              POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setflags(&attributes,
+                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     int code = posix_spawnp(pid, spawn->words->words[0], &actions, &attributes,
                             (char *const *)spawn->words->words, environment);
     posix_spawn_file_actions_destroy(&actions);
@@ -182,8 +182,8 @@ static const char *value_in(const char *block, size_t size, const char *name)
     return NULL;
 }
 
-/* Reads the marks of @pid into @mark, whose texts are in *@block (caller: free). Return: has it any?
- * Zombies have none. */
+/* Reads the marks of @pid into @mark, whose texts are in *@block (caller: free). Return: has it
+ * any? Zombies have none. */
 static bool marked(const char *pid, struct agent_mark *mark, char **block)
 {
     char path[64];
@@ -274,9 +274,10 @@ static int read_stat(pid_t pid, char *state, unsigned long long *ticks)
         return status;
     }
     const char *rest = strrchr(text, ')');
-    int got = rest == NULL ? 0
-                           : sscanf(rest + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu",
-                                    state, &user, &system);
+    int got = rest == NULL
+                  ? 0
+                  : sscanf(rest + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", state,
+                           &user, &system);
     free(text);
     *ticks = user + system;
     return got == 3 ? 0 : -EBADMSG;
@@ -303,8 +304,7 @@ static double cpu_s(void *opaque, pid_t pid)
     char state;
 
     (void)opaque;
-    return read_stat(pid, &state, &ticks) < 0 ? -1.0
-                                              : (double)ticks / (double)sysconf(_SC_CLK_TCK);
+    return read_stat(pid, &state, &ticks) < 0 ? -1.0 : (double)ticks / (double)sysconf(_SC_CLK_TCK);
 }
 
 static double memory_mib(void *opaque)

@@ -14,7 +14,8 @@
 
 /** struct agent_mark - which start of which machine a process is: VMM_AGENT_VM, VMM_AGENT_EPOCH and
  * VMM_AGENT_DIRECTORY in its environment, so that it is found again whatever happens to its socket
- * @directory: of its host: another agent's machine may have the same name, not the same directory */
+ * @directory: of its host: another agent's machine may have the same name, not the same directory
+ */
 struct agent_mark {
     const char *vm;
     long long epoch; /* 0 = a helper, not a machine */

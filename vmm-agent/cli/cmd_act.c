@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* cmd_act.c - what a person tells the running agent: migrate, cancel, drain, undrain, pause, resume,
- * boot, resolve, replan; and explain VM
- * Owner: none.   Thread: main.   Time: none.   Units: none. */
+/* cmd_act.c - what a person tells the running agent: migrate, cancel, drain, undrain, pause,
+ * resume, boot, resolve, replan; and explain VM Owner: none.   Thread: main.   Time: none.   Units:
+ * none. */
 #include <errno.h>
 #include <string.h>
 
@@ -73,8 +73,8 @@ static int run_migrate(struct agent_context *context)
     const struct agent_command *command = &agent_cmd_migrate;
     bool host = agent_context_value(context, command, "host") != NULL;
     bool wait = agent_context_value(context, command, "wait") != NULL;
-    json_t *args = json_pack("{s:s, s:s, s:b}", "vm", context->operands[0],
-                             host ? "host" : "site", context->operands[1], "urgent",
+    json_t *args = json_pack("{s:s, s:s, s:b}", "vm", context->operands[0], host ? "host" : "site",
+                             context->operands[1], "urgent",
                              agent_context_value(context, command, "urgent") != NULL);
     json_t *answer = NULL;
     int code = control_command(context, command, "migrate", args, &answer);
@@ -112,8 +112,9 @@ const struct agent_command agent_cmd_migrate = {
     .operands = "VM SITE",
     .operands_min = 2,
     .operands_max = 2,
-    .detail = "Queues the move; the agent chooses the host of the site with most room. The plan may "
-              "want it elsewhere in a later slot: pinned machines stay.",
+    .detail =
+        "Queues the move; the agent chooses the host of the site with most room. The plan may "
+        "want it elsewhere in a later slot: pinned machines stay.",
     .options = migrate_options,
     .run = run_migrate,
 };
@@ -205,8 +206,9 @@ const struct agent_command agent_cmd_pause = {
     .summary = "begin no new moves; or stop a machine's processors",
     .operands = "[VM]",
     .operands_max = 1,
-    .detail = "Without VM the agent begins no moves of plans and drains; what is open goes on, and so "
-              "do commands and demand response. Both last over restarts until vmm-agent resume.",
+    .detail =
+        "Without VM the agent begins no moves of plans and drains; what is open goes on, and so "
+        "do commands and demand response. Both last over restarts until vmm-agent resume.",
     .options = only_socket,
     .run = run_pause,
 };
@@ -256,9 +258,10 @@ const struct agent_command agent_cmd_resolve = {
     .operands = "VM source|destination|absent",
     .operands_min = 2,
     .operands_max = 2,
-    .detail = "For a machine in state unknown, after you have made sure. What you name not running is "
-              "taken for fenced: if it does run, two copies of the guest will. The agent refuses what "
-              "contradicts a QEMU that answers.",
+    .detail =
+        "For a machine in state unknown, after you have made sure. What you name not running is "
+        "taken for fenced: if it does run, two copies of the guest will. The agent refuses what "
+        "contradicts a QEMU that answers.",
     .options = only_socket,
     .run = run_resolve,
 };
@@ -283,7 +286,8 @@ static void print_story(FILE *out, const json_t *story)
     size_t index;
     json_t *entry;
 
-    json_array_foreach((json_t *)(uintptr_t)story, index, entry) {
+    json_array_foreach((json_t *)(uintptr_t)story, index, entry)
+    {
         fprintf(out, "  %6lld  %-10s %-7s %s\n",
                 (long long)json_integer_value(json_object_get(entry, "migration")),
                 text_of(entry, "stage"), text_of(entry, "phase"), text_of(entry, "text"));
@@ -303,7 +307,8 @@ static void print_explained(FILE *out, const json_t *answer)
     if (strcmp(text_of(vm, "fixed"), "-") != 0 && text_of(vm, "fixed")[0] != '\0') {
         fprintf(out, "fixed    %s\n", text_of(vm, "fixed"));
     }
-    json_array_foreach(json_object_get(answer, "qemus"), index, qemu) {
+    json_array_foreach(json_object_get(answer, "qemus"), index, qemu)
+    {
         fprintf(out, "qemu     epoch %lld at %s: %s, %s%s%s\n",
                 (long long)json_integer_value(json_object_get(qemu, "epoch")),
                 text_of(qemu, "host"), text_of(qemu, "answers"), text_of(qemu, "status"),

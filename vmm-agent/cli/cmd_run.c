@@ -98,7 +98,8 @@ static int read_number(const struct run *run, const char *name, double fallback,
     *out = strtod(text, &rest);
     return rest != text && *rest == '\0' && isfinite(*out)
                ? 0
-               : agent_error_set(error, EINVAL, "--%s: expected a number, found '%.40s'", name, text);
+               : agent_error_set(error, EINVAL, "--%s: expected a number, found '%.40s'", name,
+                                 text);
 }
 
 static int set_clock(struct run *run, struct agent_error *error)
@@ -139,7 +140,8 @@ static int open_log(struct run *run, struct agent_error *error)
 static int read_sections(struct run *run, struct agent_error *error)
 {
     const struct agent_yaml *root = run->config.root;
-    int status = root == NULL ? agent_error_set(error, EINVAL, "run: name the configuration with "
+    int status = root == NULL ? agent_error_set(error, EINVAL,
+                                                "run: name the configuration with "
                                                 "--config FILE (docs/act.md has an example)")
                               : 0;
 
@@ -147,8 +149,9 @@ static int read_sections(struct run *run, struct agent_error *error)
     status = status < 0 ? status : agent_act_settings_read(root, &run->act_settings, error);
     status = status < 0 ? status : agent_replan_settings_read(root, &run->plan_settings, error);
     agent_api_config_init(&run->api_config);
-    return status < 0 ? status
-                      : agent_api_config_read(agent_yaml_child(root, "api"), &run->api_config, error);
+    return status < 0
+               ? status
+               : agent_api_config_read(agent_yaml_child(root, "api"), &run->api_config, error);
 }
 
 /* Two agents on one store would both move: the second one is turned away. */
@@ -163,7 +166,8 @@ static int take_lock(struct run *run, struct agent_error *error)
         return agent_error_set(error, errno, "%s: %s", path, strerror(errno));
     }
     if (fcntl(run->lock_fd, F_OFD_SETLK, &lock) < 0) {
-        return agent_error_set(error, EBUSY, "another agent runs with the store %s", run->store_path);
+        return agent_error_set(error, EBUSY, "another agent runs with the store %s",
+                               run->store_path);
     }
     return 0;
 }
@@ -303,11 +307,12 @@ const struct agent_command agent_cmd_run = {
     .name = "run",
     .summary = "run the agent: read signals, plan every slot, move guests by itself",
     .operands_max = 0,
-    .detail = "Follows the sources, plans at the beginning of every half-hour slot, and makes the "
-              "moves that the plan wants. Ends on SIGINT or SIGTERM; guests and migrations under way "
-              "go on, and the next start finds them. It may be killed at any moment: what was meant "
-              "is in the store before it is done, what is true is asked of QEMU. docs/act.md tells "
-              "the rest.",
+    .detail =
+        "Follows the sources, plans at the beginning of every half-hour slot, and makes the "
+        "moves that the plan wants. Ends on SIGINT or SIGTERM; guests and migrations under way "
+        "go on, and the next start finds them. It may be killed at any moment: what was meant "
+        "is in the store before it is done, what is true is asked of QEMU. docs/act.md tells "
+        "the rest.",
     .options = options,
     .run = run_agent,
 };

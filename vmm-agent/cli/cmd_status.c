@@ -35,7 +35,8 @@ static void print_sites(FILE *out, const json_t *state)
     size_t index;
     json_t *site;
 
-    json_array_foreach(json_object_get(state, "sites"), index, site) {
+    json_array_foreach(json_object_get(state, "sites"), index, site)
+    {
         fprintf(out, "site   %-14s %3lld machines,", text_of(site, "name"),
                 (long long)json_integer_value(json_object_get(site, "vms")));
         print_number(out, site, "power_kw", "kW, surplus");
@@ -50,7 +51,8 @@ static void print_machines(FILE *out, const json_t *state)
     size_t index;
     json_t *vm;
 
-    json_array_foreach(json_object_get(state, "vms"), index, vm) {
+    json_array_foreach(json_object_get(state, "vms"), index, vm)
+    {
         fprintf(out, "vm     %-14s %-8s %-12s %-10s %6.1f W  %s\n", text_of(vm, "name"),
                 text_of(vm, "state"), text_of(vm, "site"), text_of(vm, "host"),
                 number_of(vm, "power_w"), text_of(vm, "reason"));
@@ -59,9 +61,9 @@ static void print_machines(FILE *out, const json_t *state)
 
 static void print_move(FILE *out, const json_t *move)
 {
-    fprintf(out, "move   %-5lld %-14s %s -> %s: %s", (long long)json_integer_value(
-            json_object_get(move, "id")), text_of(move, "vm"), text_of(move, "from"),
-            text_of(move, "to"), text_of(move, "state"));
+    fprintf(out, "move   %-5lld %-14s %s -> %s: %s",
+            (long long)json_integer_value(json_object_get(move, "id")), text_of(move, "vm"),
+            text_of(move, "from"), text_of(move, "to"), text_of(move, "state"));
     if (strcmp(text_of(move, "state"), "running") == 0) {
         fprintf(out, ", %s, %.0f %%,", text_of(move, "stage"), 100 * number_of(move, "progress"));
         print_number(out, move, "rate_gbit_s", "Gb/s, blackout predicted");
@@ -85,7 +87,8 @@ static void print_moves(FILE *out, const json_t *state, size_t ended)
     size_t shown = 0;
     json_t *move;
 
-    json_array_foreach(json_object_get(state, "migrations"), index, move) {
+    json_array_foreach(json_object_get(state, "migrations"), index, move)
+    {
         bool open = json_is_null(json_object_get(move, "ended_at"));
         if (open || shown < ended) {
             print_move(out, move);
@@ -111,7 +114,8 @@ static void print_plan(FILE *out, const json_t *state)
     fprintf(out, " %.2f %%", 100 * number_of(plan, "gap"));
     fprintf(out, "%s%s\n", strcmp(text_of(plan, "note"), "-") != 0 ? "; " : "",
             strcmp(text_of(plan, "note"), "-") != 0 ? text_of(plan, "note") : "");
-    json_array_foreach(json_object_get(plan, "moves"), index, move) {
+    json_array_foreach(json_object_get(plan, "moves"), index, move)
+    {
         if (strcmp(text_of(move, "state"), "skipped") == 0) {
             fprintf(out, "plan   wants %s at %s, not done: %s\n", text_of(move, "vm"),
                     text_of(move, "to"), text_of(move, "reason"));
@@ -127,7 +131,8 @@ static size_t print_alerts(FILE *out, const json_t *state)
     size_t index;
     json_t *alert;
 
-    json_array_foreach(json_object_get(state, "alerts"), index, alert) {
+    json_array_foreach(json_object_get(state, "alerts"), index, alert)
+    {
         fprintf(out, "ALERT  %s%s%s\n       check: %s\n", text_of(alert, "vm"),
                 strcmp(text_of(alert, "vm"), "-") != 0 ? ": " : "", text_of(alert, "text"),
                 text_of(alert, "check"));
@@ -140,7 +145,8 @@ static void print_links(FILE *out, const json_t *state)
     size_t index;
     json_t *link;
 
-    json_array_foreach(json_object_get(state, "links"), index, link) {
+    json_array_foreach(json_object_get(state, "links"), index, link)
+    {
         fprintf(out, "link   %s - %s: %.0f %% busy, %lld on the way, %lld waiting, measured",
                 text_of(link, "a"), text_of(link, "b"), 100 * number_of(link, "busy"),
                 (long long)json_integer_value(json_object_get(link, "running")),

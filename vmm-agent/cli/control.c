@@ -54,15 +54,16 @@ static int find_socket(struct agent_context *context, const struct agent_command
     agent_api_config_init(&api);
     if (context->config_path != NULL) {
         status = agent_yaml_load(context->config_path, &root, error);
-        status = status < 0 ? status
-                            : agent_api_config_read(agent_yaml_child(root, "api"), &api, error);
+        status =
+            status < 0 ? status : agent_api_config_read(agent_yaml_child(root, "api"), &api, error);
         agent_yaml_free(root);
     }
     snprintf(out, size, "%s", api.control_path);
     if (status == 0 && out[0] == '\0') {
-        status = agent_error_set(error, EINVAL,
-                                 "where is the agent's control socket? name it with --socket, or the "
-                                 "agent's configuration with --config");
+        status =
+            agent_error_set(error, EINVAL,
+                            "where is the agent's control socket? name it with --socket, or the "
+                            "agent's configuration with --config");
     }
     return status;
 }
@@ -115,9 +116,11 @@ static int judge(struct agent_context *context, long http, const struct answer *
         agent_error_set(&error, EPROTO, "the agent answered HTTP %ld without words", http);
     }
     json_decref(body);
-    return agent_context_fail(context, http == 409 ? AGENT_EXIT_NO
-                                       : http >= 500 ? AGENT_EXIT_SYSTEM
-                                                     : AGENT_EXIT_USAGE, &error);
+    return agent_context_fail(context,
+                              http == 409   ? AGENT_EXIT_NO
+                              : http >= 500 ? AGENT_EXIT_SYSTEM
+                                            : AGENT_EXIT_USAGE,
+                              &error);
 }
 
 static int request(struct agent_context *context, const struct agent_command *command,

@@ -2,8 +2,8 @@
 /* run_signals.c - poll what is due or readable, store it, tell the loop
  * Owner, thread, time, units: run_signals.h.
  *
- * A URL may take 40 s, so none of this is done by the loop. The thread has a connection of its own to
- * the store; the two meet only in SQLite. */
+ * A URL may take 40 s, so none of this is done by the loop. The thread has a connection of its own
+ * to the store; the two meet only in SQLite. */
 #include "cli/run_signals.h"
 
 #include <errno.h>
@@ -68,8 +68,7 @@ static void problem(void *opaque, const struct agent_error *error)
     struct follow *follow = opaque;
     struct run_signals_news news = {.points_added = 0};
 
-    snprintf(news.source, sizeof(news.source), "%s",
-             agent_source_config_of(follow->source)->name);
+    snprintf(news.source, sizeof(news.source), "%s", agent_source_config_of(follow->source)->name);
     agent_error_format(error, news.problem, sizeof(news.problem));
     post(follow->signals, &news);
 }
@@ -110,7 +109,8 @@ static void check_stale(struct follow *follow, int64_t now_s)
     if (config->stale_s > 0 && follow->newest_s > 0 && !follow->told_stale &&
         (double)age_s > config->stale_s) {
         follow->told_stale = true;
-        agent_error_set(&error, ESTALE, "source %s: its newest value is %lld s old, the limit is %.0f s",
+        agent_error_set(&error, ESTALE,
+                        "source %s: its newest value is %lld s old, the limit is %.0f s",
                         config->name, (long long)age_s, config->stale_s);
         problem(follow, &error);
     }
@@ -156,8 +156,9 @@ static int open_all(struct run_signals *signals, const char *store_path, struct 
     }
     if (status == 0) {
         signals->stop_fd = eventfd(0, EFD_CLOEXEC);
-        status = signals->stop_fd < 0 ? agent_error_set(error, errno, "eventfd: %s", strerror(errno))
-                                      : 0;
+        status = signals->stop_fd < 0
+                     ? agent_error_set(error, errno, "eventfd: %s", strerror(errno))
+                     : 0;
     }
     return status;
 }

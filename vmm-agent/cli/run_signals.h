@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* run_signals.h - the configured sources into the store while the agent runs, on a thread of its own
- * Owner: struct run_signals, _start/_stop.   Thread: its own; @news is called on the loop's.
+/* run_signals.h - the configured sources into the store while the agent runs, on a thread of its
+ * own Owner: struct run_signals, _start/_stop.   Thread: its own; @news is called on the loop's.
  * Time:  agent time, from the loop's clock.   Units: s. */
 #ifndef AGENT_CLI_RUN_SIGNALS_H
 #define AGENT_CLI_RUN_SIGNALS_H
@@ -18,8 +18,8 @@ struct run_signals_news {
     char problem[AGENT_ERROR_TEXT_MAX + AGENT_ERROR_FILE_MAX + 32];
 };
 
-/** run_signals_start() - @config, @loop: borrowed until _stop. No sources: nothing is started, *@out
- * is NULL. Return: 0 or -errno with words. */
+/** run_signals_start() - @config, @loop: borrowed until _stop. No sources: nothing is started,
+ * *@out is NULL. Return: 0 or -errno with words. */
 int run_signals_start(struct agent_loop *loop, const struct agent_config *config,
                       const char *store_path,
                       void (*news)(void *opaque, const struct run_signals_news *news), void *opaque,

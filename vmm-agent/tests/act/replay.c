@@ -218,8 +218,8 @@ static const json_t *answer_for(const struct instance *instance, const char *key
 
 static void refuse(struct instance *instance, json_t *id, const char *class, const char *text)
 {
-    json_t *answer = json_pack("{s:{s:s, s:s}, s:O?}", "error", "class", class, "desc", text, "id",
-                               id);
+    json_t *answer =
+        json_pack("{s:{s:s, s:s}, s:O?}", "error", "class", class, "desc", text, "id", id);
 
     say(instance, answer);
     json_decref(answer);
@@ -228,9 +228,9 @@ static void refuse(struct instance *instance, json_t *id, const char *class, con
 static void event(struct instance *instance, const char *name, const char *status)
 {
     double now_s = agent_clock_now(agent_loop_clock(instance->replay->loop));
-    json_t *message = json_pack("{s:s, s:{s:I, s:I}}", "event", name, "timestamp", "seconds",
-                                (json_int_t)now_s, "microseconds",
-                                (json_int_t)((now_s - floor(now_s)) * 1e6));
+    json_t *message =
+        json_pack("{s:s, s:{s:I, s:I}}", "event", name, "timestamp", "seconds", (json_int_t)now_s,
+                  "microseconds", (json_int_t)((now_s - floor(now_s)) * 1e6));
 
     if (status != NULL) {
         json_object_set_new(message, "data", json_pack("{s:s}", "status", status));
@@ -319,8 +319,9 @@ static void answer(struct instance *instance, json_t *message)
     json_t *copy = json_deep_copy(recorded);
     json_object_set(copy, "id", id);
     if (strcmp(key, "query-name") == 0) {
-        json_object_set_new(copy, "return", json_pack("{s:s}", "name", instance->replay->inventory
-                                                          ->vms[instance->vm].name));
+        json_object_set_new(
+            copy, "return",
+            json_pack("{s:s}", "name", instance->replay->inventory->vms[instance->vm].name));
     }
     say(instance, copy);
     json_decref(copy);
@@ -345,8 +346,7 @@ static void on_client(void *opaque, uint32_t events)
     }
     instance->in_used += (size_t)got;
     char *end;
-    while (instance->client >= 0 &&
-           (end = memchr(instance->in, '\n', instance->in_used)) != NULL) {
+    while (instance->client >= 0 && (end = memchr(instance->in, '\n', instance->in_used)) != NULL) {
         json_t *message = json_loadb(instance->in, (size_t)(end - instance->in), 0, NULL);
         size_t taken = (size_t)(end - instance->in) + 1;
         instance->in_used -= taken;
@@ -497,8 +497,8 @@ static void on_tick(void *opaque)
         }
     }
     replay->figures.busy_ns += all > 0 ? now_ns - replay->ticked_ns : 0;
-    replay->figures.most_at_once = all > replay->figures.most_at_once ? all
-                                                                      : replay->figures.most_at_once;
+    replay->figures.most_at_once =
+        all > replay->figures.most_at_once ? all : replay->figures.most_at_once;
     replay->ticked_ns = now_ns;
     agent_timer_after(&replay->tick, TICK_NS);
 }
@@ -531,7 +531,8 @@ static int world_start(void *opaque, struct agent_loop *loop, const struct agent
 }
 
 static int world_scan(void *opaque,
-                      void (*fn)(void *owner, const struct agent_mark *mark, pid_t pid), void *owner)
+                      void (*fn)(void *owner, const struct agent_mark *mark, pid_t pid),
+                      void *owner)
 {
     struct replay *replay = opaque;
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* test_inventory.c - what an inventory may say, what is refused and in which words; command lines */
+/* test_inventory.c - what an inventory may say, what is refused and in which words; command lines
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -14,13 +17,14 @@
 
 #define SITES                                                                                      \
     "sites:\n"                                                                                     \
-    "  - {name: fukuoka, title: 福岡, area: kyushu, pue: 1.2, power_kw: 5, renewable_kw: 3,\n"     \
+    "  - {name: fukuoka, title: 福岡, area: kyushu, pue: 1.2, power_kw: 5, renewable_kw: 3,\n"   \
     "     battery: {name: b1, charge_kw: 1, discharge_kw: 1, soc_max_kwh: 4, soc_kwh: 2}}\n"       \
     "  - {name: tokyo, area: tokyo}\n"                                                             \
     "  - {name: osaka, area: kansai, paper: true}\n"
 #define HOSTS                                                                                      \
     "hosts:\n"                                                                                     \
-    "  - {name: f1, site: fukuoka, address: 10.86.0.1, directory: /run/x, cpu: 4, ram_mib: 4096,\n" \
+    "  - {name: f1, site: fukuoka, address: 10.86.0.1, directory: /run/x, cpu: 4, ram_mib: "       \
+    "4096,\n"                                                                                      \
     "     idle_w: 60, busy_w: 200, prefix: [apn-path, exec, p-a, --], secret: /etc/s}\n"           \
     "  - {name: t1, site: tokyo, address: 10.86.0.2, directory: /run/y, cpu: 4, ram_mib: 4096,\n"  \
     "     idle_w: 60, busy_w: 200, local: false, fence: [fence-it, '{vm}'], ports: 5000-5009}\n"
@@ -91,7 +95,8 @@ static void test_commands(void **state)
          "apn-path exec p-a -- qemu -name web1,process=7 -qmp unix:/run/x/web1.7.qmp,server -m 192 "
          "aa:bb {\"json\":{}}"},
         {AGENT_WORDS_DEST, 1,
-         "qemu -name web1,process=7 -incoming defer -qmp unix:/run/y/web1.7.qmp,server -m 192 aa:bb "
+         "qemu -name web1,process=7 -incoming defer -qmp unix:/run/y/web1.7.qmp,server -m 192 "
+         "aa:bb "
          "{\"json\":{}}"},
         {AGENT_WORDS_DEST_PAUSED, 1,
          "qemu -name web1,process=7 -incoming defer -S -qmp unix:/run/y/web1.7.qmp,server -m 192 "
@@ -106,8 +111,9 @@ static void test_commands(void **state)
     (void)state;
     assert_int_equal(read_text(SITES HOSTS LINKS GROUPS VMS, &root, &inventory, NULL), 0);
     for (size_t at = 0; at < sizeof(cases) / sizeof(cases[0]); at++) {
-        assert_int_equal(agent_inventory_words(inventory, cases[at].kind, 0, cases[at].host, 7,
-                                               &words, NULL), 0);
+        assert_int_equal(
+            agent_inventory_words(inventory, cases[at].kind, 0, cases[at].host, 7, &words, NULL),
+            0);
         join(&words, line, sizeof(line));
         assert_string_equal(line, cases[at].expected);
         agent_words_done(&words);
@@ -131,27 +137,37 @@ static void test_refusals(void **state)
         {"sites:\n  - {name: a, area: tokyo}\n  - {name: a, area: tokyo}\n", "'a' is taken"},
         {"sites:\n  - {name: a, area: tokyo, colour: red}\n", "colour"},
         {"sites:\n  - {name: a, area: tokyo, battery: {name: b, charge_kw: 1, discharge_kw: 1, "
-         "soc_max_kwh: 1, soc_kwh: 2}}\n", "soc_kwh 2"},
-        {SITES "hosts:\n  - {name: h, site: nowhere, address: x, directory: /x, cpu: 1, ram_mib: 1, "
-         "idle_w: 1, busy_w: 2}\n", "there is no 'nowhere'"},
+         "soc_max_kwh: 1, soc_kwh: 2}}\n",
+         "soc_kwh 2"},
+        {SITES
+         "hosts:\n  - {name: h, site: nowhere, address: x, directory: /x, cpu: 1, ram_mib: 1, "
+         "idle_w: 1, busy_w: 2}\n",
+         "there is no 'nowhere'"},
         {SITES "hosts:\n  - {name: h, site: tokyo, address: x, directory: x, cpu: 1, ram_mib: 1, "
-         "idle_w: 1, busy_w: 2}\n", "not an absolute path"},
+               "idle_w: 1, busy_w: 2}\n",
+         "not an absolute path"},
         {SITES "hosts:\n  - {name: h, site: tokyo, address: x, directory: /x, cpu: 1, ram_mib: 1, "
-         "idle_w: 3, busy_w: 2}\n", "busy_w 2 is below"},
+               "idle_w: 3, busy_w: 2}\n",
+         "busy_w 2 is below"},
         {SITES "hosts:\n  - {name: h, site: tokyo, address: x, directory: /x, cpu: 1, ram_mib: 1, "
-         "idle_w: 1, busy_w: 2, ports: 9-8}\n", "ports"},
+               "idle_w: 1, busy_w: 2, ports: 9-8}\n",
+         "ports"},
         {SITES "links:\n  - {a: tokyo, b: tokyo, rate_gbit_s: 1}\n", "both ends are 'tokyo'"},
         {SITES "links:\n  - {a: tokyo, b: fukuoka, rate_gbit_s: 1}\n  - {a: fukuoka, b: tokyo, "
-         "rate_gbit_s: 1}\n", "joined twice"},
+               "rate_gbit_s: 1}\n",
+         "joined twice"},
         {SITES "groups:\n  - {name: g, ram_mib: 1}\n", "needs start"},
         {SITES "groups:\n  - {name: g, ram_mib: 1, start: qemu}\n", "list of 1 to"},
         {SITES "groups:\n  - {name: g, ram_mib: 1, start: [q], flex: [bend]}\n", "'bend'"},
         {SITES "groups:\n  - {name: g, ram_mib: 1, start: [q], sites: [x]}\n", "no site 'x'"},
         {SITES HOSTS GROUPS "vms:\n  - {name: w, group: web, host: f1}\n", "placeholder {mac}"},
         {SITES HOSTS "groups:\n  - {name: g, ram_mib: 1, start: [q], sites: [osaka]}\n"
-         "vms:\n  - {name: w, group: g, host: f1}\n", "may not run at site 'fukuoka'"},
-        {SITES "hosts:\n  - {name: h, site: tokyo, address: x, directory: /0123456789012345678901234"
-         "56789012345678901234567890123456789012345678901234567890123456789012345678901234567890123, "
+                     "vms:\n  - {name: w, group: g, host: f1}\n",
+         "may not run at site 'fukuoka'"},
+        {SITES
+         "hosts:\n  - {name: h, site: tokyo, address: x, directory: /0123456789012345678901234"
+         "56789012345678901234567890123456789012345678901234567890123456789012345678901234567890123"
+         ", "
          "cpu: 1, ram_mib: 1, idle_w: 1, busy_w: 2}\n"
          "groups:\n  - {name: g, ram_mib: 1, start: [q]}\nvms:\n  - {name: w, group: g, host: h}\n",
          "longer than 107 bytes"},

@@ -4,7 +4,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,9 +96,15 @@ static void find(void *opaque, const struct agent_journal_move *move)
 static void test_open_moves(void **state)
 {
     struct both both = open_both();
-    struct agent_journal_move move = {.vm = "a", .from_host = "f1", .to_host = "t1", .origin = "plan",
-                                      .state = "queued", .stage = "preflight", .reason = "cheaper",
-                                      .benefit_yen = 1.5, .queued_s = 100};
+    struct agent_journal_move move = {.vm = "a",
+                                      .from_host = "f1",
+                                      .to_host = "t1",
+                                      .origin = "plan",
+                                      .state = "queued",
+                                      .stage = "preflight",
+                                      .reason = "cheaper",
+                                      .benefit_yen = 1.5,
+                                      .queued_s = 100};
     struct agent_journal_entry entry = {0, "a", 100, "preflight", "begin", "x"};
     struct found found = {0};
 
@@ -140,8 +148,8 @@ static void test_values_and_runs(void **state)
     close_both(both);
 }
 
-/* A child writes epochs and says each aloud after it was written; it is killed at any moment: no epoch
- * that was said may be given out again. */
+/* A child writes epochs and says each aloud after it was written; it is killed at any moment: no
+ * epoch that was said may be given out again. */
 static void test_sigkill(void **state)
 {
     unsigned seed = 1;

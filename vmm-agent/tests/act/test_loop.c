@@ -5,7 +5,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -174,7 +176,8 @@ static void test_an_ended_watch_is_silent(void **state)
         assert_int_equal(pipe(pair.fds[at]), 0);
         assert_int_equal(write(pair.fds[at][1], "x", 1), 1);
         assert_int_equal(agent_loop_watch(rig->loop, pair.fds[at][0], EPOLLIN, end_both, &pair,
-                                          &pair.watches[at]), 0);
+                                          &pair.watches[at]),
+                         0);
     }
     agent_loop_step(rig->loop, 0);
     agent_loop_step(rig->loop, 0);
@@ -219,8 +222,7 @@ static void test_two_times(void **state)
 
     agent_clock_advance(&rig->clock, AGENT_NS_PER_S + 180 * AGENT_NS_PER_S);
     assert_int_equal(agent_clock_now_s(&rig->clock), (int64_t)START_S + 86400);
-    assert_int_equal(agent_clock_at_ns(&rig->clock, START_S + 86400 + 480),
-                     182 * AGENT_NS_PER_S);
+    assert_int_equal(agent_clock_at_ns(&rig->clock, START_S + 86400 + 480), 182 * AGENT_NS_PER_S);
     assert_true(agent_clock_slot_share(&rig->clock) == 3.75);
     agent_clock_advance(&rig->clock, 0); /* never back */
     assert_int_equal(agent_clock_mono_ns(&rig->clock), 181 * AGENT_NS_PER_S);
@@ -235,9 +237,13 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        CASE(test_timers_fire_in_order), CASE(test_a_timer_may_set_itself),
-        CASE(test_calls_from_threads),   CASE(test_posted_has_a_limit),
-        CASE(test_an_ended_watch_is_silent), CASE(test_work_comes_back), CASE(test_two_times),
+        CASE(test_timers_fire_in_order),
+        CASE(test_a_timer_may_set_itself),
+        CASE(test_calls_from_threads),
+        CASE(test_posted_has_a_limit),
+        CASE(test_an_ended_watch_is_silent),
+        CASE(test_work_comes_back),
+        CASE(test_two_times),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* test_qmp.c - messages, then the client against a monitor that behaves, is slow, lies, floods, dies */
+/* test_qmp.c - messages, then the client against a monitor that behaves, is slow, lies, floods,
+ * dies */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,8 +20,10 @@
 #include "act/qmp.h"
 #include "act/qmp_message.h"
 
-#define START_S  1775055600.0
-#define GREETING "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 1, \"minor\": 0, \"major\": 10}}, \"capabilities\": []}}\n"
+#define START_S 1775055600.0
+#define GREETING                                                                                   \
+    "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 1, \"minor\": 0, \"major\": 10}}, "            \
+    "\"capabilities\": []}}\n"
 
 static void test_messages(void **state)
 {
@@ -32,9 +37,12 @@ static void test_messages(void **state)
         {"{\"return\": {}}", -EBADMSG, "a return without id"},
         {"{\"return\": {}, \"id\": -1}", -EBADMSG, "an id that is none of ours"},
         {"{\"return\": {}, \"id\": \"x\"}", -EBADMSG, "an id that is none of ours"},
-        {"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": 4}", 0, "GenericError"},
-        {"{\"error\": {\"class\": \"GenericError\"}, \"id\": 4}", -EBADMSG, "without class and desc"},
-        {"{\"event\": \"STOP\", \"timestamp\": {\"seconds\": 5, \"microseconds\": 250000}}", 0, "STOP"},
+        {"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": 4}", 0,
+         "GenericError"},
+        {"{\"error\": {\"class\": \"GenericError\"}, \"id\": 4}", -EBADMSG,
+         "without class and desc"},
+        {"{\"event\": \"STOP\", \"timestamp\": {\"seconds\": 5, \"microseconds\": 250000}}", 0,
+         "STOP"},
         {"{\"event\": \"STOP\", \"data\": []}", -EBADMSG, "event data is no object"},
         {"{\"event\": 5}", -EBADMSG, "no word"},
         {"{\"event\": \"X\", \"return\": {}, \"id\": 1}", -EBADMSG, "more than one"},
@@ -49,7 +57,8 @@ static void test_messages(void **state)
     for (size_t at = 0; at < sizeof(cases) / sizeof(cases[0]); at++) {
         struct agent_qmp_message message;
         struct agent_error error = {0};
-        int status = agent_qmp_message_read(cases[at].line, strlen(cases[at].line), &message, &error);
+        int status =
+            agent_qmp_message_read(cases[at].line, strlen(cases[at].line), &message, &error);
         assert_int_equal(status, cases[at].status);
         if (status < 0 && strstr(error.text, cases[at].words) == NULL) {
             fail_msg("case %zu: '%s' is not in '%s'", at, cases[at].words, error.text);
@@ -132,7 +141,8 @@ static void on_ready(void *opaque, const json_t *greeting)
 {
     struct rig *rig = opaque;
 
-    assert_int_equal(json_integer_value(json_object_get(json_object_get(greeting, "qemu"), "major")), 10);
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(greeting, "qemu"), "major")), 10);
     rig->ready++;
 }
 
@@ -264,7 +274,8 @@ static void test_commands_and_events(void **state)
     make_ready(rig);
     assert_int_equal(agent_qmp_peer(rig->qmp), getpid());
     assert_int_equal(agent_qmp_command(rig->qmp, "a", NULL, AGENT_NS_PER_S, on_done, rig), 0);
-    assert_int_equal(agent_qmp_command(rig->qmp, "b", json_object(), AGENT_NS_PER_S, on_done, rig), 0);
+    assert_int_equal(agent_qmp_command(rig->qmp, "b", json_object(), AGENT_NS_PER_S, on_done, rig),
+                     0);
     send_text(rig, "{\"error\": {\"class\": \"GenericError\", \"desc\": \"not now\"}, \"id\": 2}\n"
                    "{\"event\": \"STOP\"}\n");
     assert_int_equal(rig->done, 1);
@@ -318,7 +329,8 @@ static void test_death_ends_every_command(void **state)
     assert_int_equal(rig->done, AGENT_QMP_PENDING_MAX);
     assert_int_equal(rig->status, -ECONNRESET);
     assert_int_equal(rig->closed, 1);
-    assert_int_equal(agent_qmp_command(rig->qmp, "x", NULL, AGENT_NS_PER_S, on_done, rig), -ENOTCONN);
+    assert_int_equal(agent_qmp_command(rig->qmp, "x", NULL, AGENT_NS_PER_S, on_done, rig),
+                     -ENOTCONN);
 }
 
 static void test_lies_end_the_connection(void **state)
@@ -330,7 +342,8 @@ static void test_lies_end_the_connection(void **state)
         {"{\"return\": {}, \"id\": 99}\n", "never sent"},
         {"what?\n", "what?"},
         {GREETING, "greeted twice"},
-        {"{\"error\": {\"class\": \"GenericError\", \"desc\": \"JSON parse error\"}}\n", "JSON parse error"},
+        {"{\"error\": {\"class\": \"GenericError\", \"desc\": \"JSON parse error\"}}\n",
+         "JSON parse error"},
     };
     struct rig *rig = *state;
 
@@ -403,11 +416,16 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_messages),       cmocka_unit_test(test_times_of_events),
-        cmocka_unit_test(test_reader_limits),  CASE(test_commands_and_events),
-        CASE(test_time_limits),                CASE(test_no_greeting),
-        CASE(test_death_ends_every_command),   CASE(test_lies_end_the_connection),
-        CASE(test_unread_commands_are_bounded), CASE(test_closing_from_inside),
+        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_times_of_events),
+        cmocka_unit_test(test_reader_limits),
+        CASE(test_commands_and_events),
+        CASE(test_time_limits),
+        CASE(test_no_greeting),
+        CASE(test_death_ends_every_command),
+        CASE(test_lies_end_the_connection),
+        CASE(test_unread_commands_are_bounded),
+        CASE(test_closing_from_inside),
         CASE(test_where_nobody_listens),
     };
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* test_queue.c - 200 machines over one link, answered by a recording of real QEMUs on a virtual clock:
- * the link stays busy, benefit orders, nobody starves, memory stays small; failures and restarts */
+/* test_queue.c - 200 machines over one link, answered by a recording of real QEMUs on a virtual
+ * clock: the link stays busy, benefit orders, nobody starves, memory stays small; failures and
+ * restarts */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -73,7 +76,8 @@ static void make_inventory(struct rig *rig, int vms, int concurrent)
     append(text, sizeof(text),
            "links:\n  - {a: fukuoka, b: tokyo, rate_gbit_s: 10, concurrent: %d}\n"
            "groups:\n  - {name: small, ram_mib: 2048, start: [qemu, '{vm}']}\n"
-           "  - {name: large, ram_mib: 8192, start: [qemu, '{vm}']}\nvms:\n", concurrent);
+           "  - {name: large, ram_mib: 8192, start: [qemu, '{vm}']}\nvms:\n",
+           concurrent);
     for (int vm = 0; vm < vms; vm++) {
         append(text, sizeof(text), "  - {name: v%d, group: %s, host: h0}\n", vm,
                vm % 4 == 3 ? "large" : "small");
@@ -203,7 +207,8 @@ static void test_200_over_one_link(void **state)
         assert_int_equal(replay_site_of(rig->replay, vm), 1);
         assert_int_equal(rig->act->machines[vm].owner->host, 1);
     }
-    /* by benefit per second of link; the few admitted at once at the beginning may go in any order */
+    /* by benefit per second of link; the few admitted at once at the beginning may go in any order
+     */
     for (int at = 5; at + 5 < MANY; at++) {
         int one = replay_order(rig->replay, at);
         int later = replay_order(rig->replay, at + 5);
@@ -211,8 +216,10 @@ static void test_200_over_one_link(void **state)
         double worth_later = benefit_of(later) / (later % 4 == 3 ? 4 : 1);
         inversions += worth_later > worth_one * 1.35 ? 1 : 0; /* 0.5 s overhead blurs the ratio */
     }
-    printf("200 machines: %.0f s of link time, link %.1f %% busy, memory %.1f MiB with the simulator, "
-           "%d inversions\n", took_s, busy * 100, memory_mib(), inversions);
+    printf(
+        "200 machines: %.0f s of link time, link %.1f %% busy, memory %.1f MiB with the simulator, "
+        "%d inversions\n",
+        took_s, busy * 100, memory_mib(), inversions);
     assert_true(busy >= 0.9);
     assert_true(SANITIZED || memory_mib() <= 100); /* a sanitizer keeps what was freed */
     assert_int_equal(inversions, 0);
@@ -242,7 +249,8 @@ static void test_nobody_starves(void **state)
             open++;
         }
         if (open < 5 && next < 60) { /* there is always somebody richer */
-            assert_int_equal(agent_act_move(rig->act, next, 1, "rich", 1000 + next, false, &error), 0);
+            assert_int_equal(agent_act_move(rig->act, next, 1, "rich", 1000 + next, false, &error),
+                             0);
             next++;
         }
         if (rig->act->machines[0].move == NULL) {
@@ -285,7 +293,8 @@ static void test_failures_are_retried_and_capped(void **state)
     rig_free(rig);
 }
 
-/* Every so many steps the agent is gone and a new one starts: what was meant is finished or undone. */
+/* Every so many steps the agent is gone and a new one starts: what was meant is finished or undone.
+ */
 static void test_restarts_in_the_middle(void **state)
 {
     struct rig *rig = rig_new(24, 2);
@@ -337,7 +346,8 @@ static void test_killed_destinations(void **state)
         }
         for (struct move *move = rig->act->moves; move != NULL; move = move->next) {
             if (move->dest_epoch > 0 && move->stage < MOVE_SETTLE && !move->undoing) {
-                replay_kill(rig->replay, move->vm, move->dest_epoch); /* only destinations: the guest lives */
+                replay_kill(rig->replay, move->vm,
+                            move->dest_epoch); /* only destinations: the guest lives */
                 break;
             }
         }
@@ -351,7 +361,8 @@ static void test_killed_destinations(void **state)
     rig_free(rig);
 }
 
-/* The source dies while it sends: its guest is gone, and that is said; the destination is removed. */
+/* The source dies while it sends: its guest is gone, and that is said; the destination is removed.
+ */
 static void test_a_guest_dies_with_its_source(void **state)
 {
     static const char *const stages[] = {"start", "listen", "transfer"};

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* test_truth.c - who has the guest: a row per situation, and no situation in which two are let run */
+/* test_truth.c - who has the guest: a row per situation, and no situation in which two are let run
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -16,7 +19,10 @@ struct fact {
     const char *status, *migration, *verdict;
 };
 
-#define UP(status, migration, verdict) {AGENT_QEMU_UP, status, migration, verdict}
+#define UP(status, migration, verdict)                                                             \
+    {                                                                                              \
+        AGENT_QEMU_UP, status, migration, verdict                                                  \
+    }
 #define RUNS     UP("running", "", "")
 #define PAUSED   UP("paused", "", "")
 #define SENDS    UP("running", "active", "open")
@@ -30,9 +36,18 @@ struct fact {
 #define WAITS    UP("inmigrate", "", "")
 #define LOADS    UP("inmigrate", "active", "")
 #define ARRIVED  UP("running", "completed", "")
-#define SILENT   {AGENT_QEMU_SILENT, "running", "", ""}
-#define COMING   {AGENT_QEMU_COMING, "", "", ""}
-#define GONE     {AGENT_QEMU_GONE, "running", "", ""}
+#define SILENT                                                                                     \
+    {                                                                                              \
+        AGENT_QEMU_SILENT, "running", "", ""                                                       \
+    }
+#define COMING                                                                                     \
+    {                                                                                              \
+        AGENT_QEMU_COMING, "", "", ""                                                              \
+    }
+#define GONE                                                                                       \
+    {                                                                                              \
+        AGENT_QEMU_GONE, "running", "", ""                                                         \
+    }
 
 static const struct {
     struct fact facts[3]; /* epochs 1, 2, 3; an empty one ends the list */
@@ -119,8 +134,9 @@ static void test_rows(void **state)
 /* All pairs of all facts: nothing is ever given up or started while an answer is missing. */
 static void test_all_pairs(void **state)
 {
-    static const struct fact all[] = {RUNS,   PAUSED,  SENDS, CANCELS, FAILED, SWITCHES, GRANTED, LEFT,
-                                      UNSURE, ODD,     WAITS, LOADS,   ARRIVED, SILENT,  COMING,  GONE};
+    static const struct fact all[] = {RUNS,    PAUSED, SENDS,  CANCELS, FAILED, SWITCHES,
+                                      GRANTED, LEFT,   UNSURE, ODD,     WAITS,  LOADS,
+                                      ARRIVED, SILENT, COMING, GONE};
     struct agent_qemu qemus[3];
 
     (void)state;
@@ -128,11 +144,13 @@ static void test_all_pairs(void **state)
         for (size_t two = 0; two < sizeof(all) / sizeof(all[0]); two++) {
             struct fact facts[3] = {all[one], all[two], {AGENT_QEMU_GONE, NULL, NULL, NULL}};
             struct agent_truth truth = judge(facts, qemus);
-            bool missing = all[one].state == AGENT_QEMU_SILENT || all[two].state == AGENT_QEMU_SILENT ||
-                           all[one].state == AGENT_QEMU_COMING || all[two].state == AGENT_QEMU_COMING;
+            bool missing =
+                all[one].state == AGENT_QEMU_SILENT || all[two].state == AGENT_QEMU_SILENT ||
+                all[one].state == AGENT_QEMU_COMING || all[two].state == AGENT_QEMU_COMING;
             int running = 0;
             for (int at = 0; at < 2; at++) {
-                running += qemus[at].state == AGENT_QEMU_UP && strcmp(qemus[at].status, "running") == 0;
+                running +=
+                    qemus[at].state == AGENT_QEMU_UP && strcmp(qemus[at].status, "running") == 0;
             }
             assert_true(!missing || truth.is != AGENT_TRUTH_ABSENT);
             assert_true(!missing || truth.is != AGENT_TRUTH_DEST_GONE);
@@ -148,7 +166,8 @@ static void test_all_pairs(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_all_pairs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows),
+                                       cmocka_unit_test(test_all_pairs)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,9 @@ MESSAGES = {
     "grant": message(8, value=4096),
     "wont": message(10, length=4),
     "retired": message(13, lane=3, value=77),
+    "postcopy_request": message(15, region=1, span=4096, offset=8192),
+    "postcopy_listens": message(15),
+    "postcopy_page": message(16, kind=1, length=65536, span=65536, offset=65536),
     "applied": message(32, span=3, offset=1 << 33, value=9),
     "ping": message(33, offset=1, value=2),
 }
@@ -56,6 +59,7 @@ SEEDS = {
         + message(1, kind=2, span=4096, offset=4096) + message(33) + message(14),
         "outside": b"\x03" + message(1, kind=1, length=8192, span=8192, offset=61440) + bytes(8192),
         "stream": b"\x05" + message(2, length=3000) + bytes(3000) + message(2, length=1, offset=3000) + b"x",
+        "postcopy": b"\x05" + message(16, kind=1, length=4096, span=4096) + bytes(4096) + message(16, kind=2, span=65536) + message(15),
         "zeros": b"\x07" + b"".join(message(1, kind=2, span=4096, offset=4096 * i) for i in range(16)),
         "regions": b"\x09" + message(4, length=len(ENTRY), value=1) + ENTRY + message(8, value=5),
     },

@@ -47,7 +47,6 @@ struct apn_postcopy {
     bool peer_listens;                 /* source */
     struct apn_urgent *urgent;         /* ring of APN_URGENT_MAX */
     uint32_t urgent_head, urgent_count;
-    uint32_t waiters;                  /* destination: threads that wait for room in the ring */
     atomic_bool listening;             /* destination, any thread */
     pthread_mutex_t staging_lock;      /* destination; innermost, also without the session lock */
     struct apn_staged *staged;         /* destination: list, guarded by staging_lock */

@@ -44,8 +44,13 @@ uint64_t apn_postcopy_urgent_room(struct apn_lane *lane)
     return in_flight < APN_URGENT_WINDOW ? APN_URGENT_WINDOW - in_flight : 0;
 }
 
-static void pop(struct apn_postcopy *pc)
+static void pop(struct apn_session *s)
 {
+    struct apn_postcopy *pc = &s->postcopy;
+
+    if (pc->urgent_count == APN_URGENT_MAX) {
+        pthread_cond_broadcast(&s->changed); /* a fault that found it full */
+    }
     pc->urgent_head = (pc->urgent_head + 1) % APN_URGENT_MAX;
     pc->urgent_count--;
 }
@@ -61,11 +66,11 @@ bool apn_postcopy_urgent_next(struct apn_session *s, struct apn_work *work, stru
         if (s->config.role == APN_ROLE_DEST) {
             *msg = (struct apn_msg){
                 .type = APN_MSG_POSTCOPY_REQUEST, .region = u->region, .offset = u->offset, .span = u->bytes};
-            pop(pc);
+            pop(s);
             return true;
         }
         if (!u->claimed && !apn_pending_claim(&pc->pending, u->region, u->offset / APN_PAGE_SIZE, u->bytes / APN_PAGE_SIZE)) {
-            pop(pc); /* it is on its way, or has been placed */
+            pop(s); /* it is on its way, or has been placed */
             continue;
         }
         *work = (struct apn_work){.region = u->region, .bytes = piece, .offset = u->offset, .paged = true};
@@ -74,7 +79,7 @@ bool apn_postcopy_urgent_next(struct apn_session *s, struct apn_work *work, stru
         u->bytes -= piece;
         if (!u->bytes) {
             s->total.postcopy_urgent++;
-            pop(pc);
+            pop(s);
         }
         return true;
     }

@@ -210,11 +210,13 @@ static void plan_bulk(struct apn_lane *lane, struct plan *plan, uint64_t room)
     }
 }
 
-static uint64_t sending_room(const struct apn_session *s, uint64_t now)
+static bool is_paced(const struct apn_session *s, uint64_t now)
 {
-    if (s->config.rate_limit_bytes_per_s && s->paced_ns > now) {
-        return 0;
-    }
+    return s->config.rate_limit_bytes_per_s && s->paced_ns > now;
+}
+
+static uint64_t window_room(const struct apn_session *s, uint64_t now)
+{
     if (s->postcopy.started) {
         return apn_postcopy_bulk_room(s, s->in_flight_bytes + s->reserved_bytes, now);
     }
@@ -224,20 +226,35 @@ static uint64_t sending_room(const struct apn_session *s, uint64_t now)
 /* the urgent lane's own traffic never waits for bulk */
 static uint64_t lane_room(const struct apn_lane *lane, uint64_t now)
 {
-    return lane->index < lane->session->bulk_lanes ? sending_room(lane->session, now) : APN_URGENT_WINDOW;
+    const struct apn_session *s = lane->session;
+
+    if (lane->index >= s->bulk_lanes) {
+        return APN_URGENT_WINDOW;
+    }
+    return is_paced(s, now) && !s->postcopy.started ? 0 : window_room(s, now);
+}
+
+/* once postcopy has started, pacing is for bulk alone: a guest is dark, or waits, until the rest is through */
+static uint64_t bulk_room(const struct apn_lane *lane, uint64_t now)
+{
+    return is_paced(lane->session, now) ? 0 : lane_room(lane, now);
+}
+
+static bool has_words(struct apn_session *s)
+{
+    return s->tx.posted < s->tx.written || (s->control_count && !control_must_wait(s, &s->control[s->control_head]));
 }
 
 bool apn_sender_has_work(const struct apn_lane *lane, uint64_t now)
 {
     struct apn_session *s = lane->session;
-    bool carrier = lane == apn_sender_carrier(s);
-    bool any = lane->replay.count || lane->queue.count || (carrier && s->tx.posted < s->tx.written) ||
-               (carrier && s->control_count && !control_must_wait(s, &s->control[s->control_head])) || apn_postcopy_has_bulk(lane);
+    bool any = lane->replay.count || lane->queue.count || (lane == apn_sender_carrier(s) && has_words(s));
 
     if (lane->phase != APN_LANE_UP || lane->inflight.count + APN_OUT_MAX > APN_ITEMS_MAX) {
         return false;
     }
-    return apn_postcopy_urgent_room((struct apn_lane *)lane) || (any && lane_room(lane, now));
+    return apn_postcopy_urgent_room((struct apn_lane *)lane) || (any && lane_room(lane, now)) ||
+           (apn_postcopy_has_bulk(lane) && bulk_room(lane, now));
 }
 
 static void make_plan(struct apn_lane *lane, struct plan *plan, uint64_t now)
@@ -248,10 +265,6 @@ static void make_plan(struct apn_lane *lane, struct plan *plan, uint64_t now)
     plan->count = 0;
     plan->wire_bytes = 0;
     plan_urgent(lane, plan);
-    if (!room) {
-        s->reserved_bytes += plan->wire_bytes;
-        return;
-    }
     plan_replay(lane, plan, room);
     if (lane == apn_sender_carrier(s)) {
         plan_control(s, lane, plan, room);
@@ -259,7 +272,7 @@ static void make_plan(struct apn_lane *lane, struct plan *plan, uint64_t now)
         plan_control(s, lane, plan, room); /* a grant that waited for the stream */
     }
     plan_pages(lane, plan, room);
-    plan_bulk(lane, plan, room);
+    plan_bulk(lane, plan, bulk_room(lane, now));
     if (plan->wire_bytes < room && !lane->queue.count && !lane->replay.count && !apn_postcopy_has_bulk(lane) && lane->index < s->bulk_lanes) {
         apn_window_idle(&s->window);
     }
@@ -409,7 +422,7 @@ static void count_extent(struct apn_session *s, const struct apn_msg *msg)
 static void account(struct apn_lane *lane, uint64_t now)
 {
     struct apn_session *s = lane->session;
-    uint64_t added = 0;
+    uint64_t added = 0, paced = 0;
 
     for (unsigned i = lane->out_next; i < lane->out_count; i++) {
         const struct apn_msg *msg = &lane->out[i];
@@ -426,17 +439,18 @@ static void account(struct apn_lane *lane, uint64_t now)
         item->end_bytes = lane->posted_bytes;
         s->in_flight_bytes += wire_bytes(msg);
         added += wire_bytes(msg);
+        paced += !s->postcopy.started || msg->type == APN_MSG_POSTCOPY_PAGE ? wire_bytes(msg) : 0;
         if (APN_MSG_HAS_PAGES(msg->type)) {
             lane->inflight_guest_bytes += msg->span;
             count_extent(s, msg);
         }
     }
     s->total.posted_bytes += added;
-    if (s->config.rate_limit_bytes_per_s && added) {
+    if (s->config.rate_limit_bytes_per_s && paced) {
         uint64_t floor = now > APN_REPORT_NS ? now - APN_REPORT_NS : 0;
         uint64_t from = s->paced_ns > floor ? s->paced_ns : floor;
 
-        s->paced_ns = from + (uint64_t)((double)added * 1e9 / (double)s->config.rate_limit_bytes_per_s);
+        s->paced_ns = from + (uint64_t)((double)paced * 1e9 / (double)s->config.rate_limit_bytes_per_s);
     }
 }
 

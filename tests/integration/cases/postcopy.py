@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""postcopy.py - the guest runs at the destination while its memory is still arriving
+
+Memory is judged in two ways: a destination that is held paused must end with the same bytes as the source; one that runs, and
+faults, lets its guest look at every page of its own.
+"""
+import os
+import re
+import time
+
+from fixture import HANG_LIMIT, SESSION_TIMEOUT, Skipped, check, one_at_most, wait_until
+from harness import migrate
+from registry import case
+
+RTT_MS = 6.0
+
+
+def big_guest(lab, rate=4, extra=()):
+    """Enough memory that a postcopy at 0.5 Gb/s lasts some seconds."""
+    return lab.guest(mib=288, used=128, hot=16, rate=rate, extra=extra)
+
+
+def enable(*vms, also=()):
+    for vm in vms:
+        vm.qmp.execute("migrate-set-capabilities", capabilities=[{"capability": name, "state": True} for name in ("postcopy-ram", *also)])
+
+
+def status(vm):
+    return vm.qmp.execute("query-migrate").get("status")
+
+
+def session(vm):
+    return vm.qmp.execute("query-migrate").get("apn", {})
+
+
+def wait_status(vm, word, seconds=HANG_LIMIT):
+    wait_until(lambda: status(vm) == word, seconds, "%s to be %s (it is %s)" % (vm.name, word, status(vm)))
+
+
+def into_postcopy(site, source, dest, parameters=None, dest_parameters=None):
+    enable(source, dest)
+    site.begin(source, dest, parameters, dest_parameters)
+    wait_until(lambda: session(source).get("posted", 0) > 1 << 20, 20, "migration to be under way")
+    source.qmp.execute("migrate-start-postcopy")
+    wait_status(source, "postcopy-active")
+
+
+def part_way(source, share=0.7):
+    """Wait until no more than @share of the memory is missing."""
+    def remaining():
+        ram = source.qmp.execute("query-migrate").get("ram", {})
+        return ram.get("remaining", 0) <= share * ram.get("total", 0)
+    wait_until(remaining, 20, "postcopy to be under way")
+
+
+def resume(site, source, dest, port):
+    """Both ends are paused: a new session goes on."""
+    dest.qmp.execute("migrate-recover", uri="apn:%s:%d" % (site.other(source), port))
+    source.qmp.execute("migrate", uri="apn:%s:%d" % (site.other(source), port), resume=True)
+
+
+def finish(site, source, dest, seconds=60):
+    end = site.wait(source, seconds)
+    check(end == "completed", "ended as %s: %s", end, site.error_of(source))
+    wait_status(dest, "completed")
+
+
+@case("postcopy: every page arrives, destination held")
+def held(lab):
+    with lab.site(rate_gbps=0.5) as site:
+        source = site.source(big_guest(lab))
+        dest = site.dest(source)
+        into_postcopy(site, source, dest, {"apn-lanes": 2})
+        finish(site, source, dest)
+        site.same_memory(source, dest)
+        ram = source.qmp.execute("query-migrate")["ram"]
+        check(ram["postcopy-bytes"] > ram["precopy-bytes"], "hardly anything came in postcopy: %s", ram)
+
+
+@case("postcopy: guest runs, faults and finds its memory whole; both commit modes")
+def running(lab):
+    words = []
+    for commit in ("fast", "safe"):
+        with lab.site(rate_gbps=0.5) as site:
+            source = site.source(big_guest(lab))
+            dest = site.dest(source, paused=False)
+            into_postcopy(site, source, dest, {"apn-commit": commit})
+            check(one_at_most(source, dest) != ("running", "running"), "both run")
+            finish(site, source, dest)
+            site.self_check(dest)
+            asked, urgent = session(dest)["postcopy-requests"], session(source)["postcopy-urgent"]
+            check(urgent > 0, "no page was asked for")
+            words.append("%s: %d faults, %d sent ahead of their turn" % (commit, asked, urgent))
+    return "; ".join(words)
+
+
+@case("postcopy: not started, the migration is an ordinary one")
+def unused(lab):
+    with lab.site() as site:
+        source = site.source(lab.guest())
+        dest = site.dest(source)
+        enable(source, dest)
+        site.move(source, dest)
+        site.same_memory(source, dest)
+
+
+@case("postcopy: memfd and other shared memory")
+def shared(lab):
+    with lab.site(rate_gbps=0.5) as site:
+        extra = ("-object", "memory-backend-memfd,id=ram0,size=288M,share=on", "-machine", "memory-backend=ram0")
+        source = site.source(big_guest(lab, extra=extra))
+        dest = site.dest(source, paused=False)
+        into_postcopy(site, source, dest)
+        finish(site, source, dest)
+        site.self_check(dest)
+
+
+@case("postcopy: lanes are lost and come back, urgent one included")
+def lanes_lost(lab):
+    with lab.site(rate_gbps=0.5) as site:
+        source = site.source(big_guest(lab))
+        dest = site.dest(source, paused=False)
+        into_postcopy(site, source, dest, {"apn-lanes": 2, "x-apn-filters": "fault=lane:0:cut@after=8MB;fault=lane:2:cut@after=20000"},
+                      {"x-apn-filters": ""})
+        finish(site, source, dest)
+        site.self_check(dest)
+        lost = session(source)["lanes-lost"]
+        check(lost >= 1, "no lane was lost")
+        return "lanes lost: %d" % lost
+
+
+def killed_path(lab, number, timeout=2000):
+    """The path dies under a running postcopy for good; both ends pause; another path, another session."""
+    with lab.site(rate_gbps=0.5) as site:
+        source = site.source(big_guest(lab))
+        dest = site.dest(source, paused=False)
+        into_postcopy(site, source, dest, {"apn-timeout": timeout})
+        part_way(source, 0.9 - 0.05 * number)
+        site.path.cut()
+        begin = time.monotonic()
+        for vm in (source, dest):
+            wait_status(vm, "postcopy-paused", timeout / 1000 + 2)
+        took = time.monotonic() - begin
+        check(source.status() == "finish-migrate", "source is %s while paused", source.status())
+        check("2000 ms" in site.error_of(source), "the reason is not named: %s", site.error_of(source))
+        site.path.restore()
+        resume(site, source, dest, migrate.PORT + 1 + number)
+        finish(site, source, dest)
+        site.self_check(dest)
+        return took
+
+
+@case("postcopy: path killed, both ends pause, recovered, memory whole", seconds=600)
+def path_killed(lab):
+    count = lab.count(2, 10)
+    took = [killed_path(lab, number) for number in range(count)]
+    return "%d of %d recovered; paused after %.1f..%.1f s" % (count, count, min(took), max(took))
+
+
+@case("postcopy: paused by command, resumed, twice")
+def paused_by_command(lab):
+    with lab.site(rate_gbps=0.5) as site:
+        source = site.source(big_guest(lab))
+        dest = site.dest(source)
+        into_postcopy(site, source, dest)
+        for number, who in enumerate((source, dest)):
+            who.qmp.execute("migrate-pause")
+            for vm in (source, dest):
+                wait_status(vm, "postcopy-paused", 3)
+            resume(site, source, dest, migrate.PORT + 20 + number)
+            wait_status(source, "postcopy-active")
+        finish(site, source, dest)
+        site.same_memory(source, dest)
+
+
+@case("postcopy: strangers cannot resume; what is wrong is said")
+def wrong_resume(lab):
+    with lab.site(rate_gbps=0.5) as site:
+        source = site.source(big_guest(lab))
+        dest = site.dest(source)
+        into_postcopy(site, source, dest)
+        source.qmp.execute("migrate-pause")
+        for vm in (source, dest):
+            wait_status(vm, "postcopy-paused", 3)
+        # nobody listens
+        source.qmp.execute("migrate", uri="apn:%s:%d" % (site.other(source), migrate.PORT + 30), resume=True)
+        wait_until(lambda: status(source) == "postcopy-paused" and site.error_of(source), SESSION_TIMEOUT + 2, "failed resume")
+        words = [site.error_of(source)]
+        # a new migration knocks at a destination that waits for its own source
+        dest.qmp.execute("migrate-recover", uri="apn:%s:%d" % (site.other(source), migrate.PORT + 31))
+        stranger = site.source(big_guest(lab))
+        enable(stranger)
+        site.begin(stranger, None, port=migrate.PORT + 31)
+        check(site.wait(stranger, 20) == "failed", "a stranger was let in")
+        words.append(site.error_of(stranger))
+        check("waits for its source to resume" in words[-1], "reason is not clear: %s", words[-1])
+        check(stranger.status() == "running", "stranger is %s", stranger.status())
+        stranger.stop()
+        source.qmp.execute("migrate", uri="apn:%s:%d" % (site.other(source), migrate.PORT + 31), resume=True)
+        finish(site, source, dest)
+        site.same_memory(source, dest)
+        return " / ".join(words)
+
+
+@case("postcopy: refused in words where it cannot work")
+def refused(lab):
+    words = []
+    with lab.site() as site:
+        source = site.source(lab.guest())
+        dest = site.dest(source)
+        enable(source)
+        site.begin(source, dest)
+        check(site.wait(source, 20) == "failed", "destination without postcopy-ram was accepted")
+        words.append(site.error_of(source))
+        check("enabled at both ends" in words[-1], "reason is not clear: %s", words[-1])
+        check(source.status() == "running", "guest is %s", source.status())
+        enable(source, also=("postcopy-preempt",))
+        try:
+            source.qmp.execute("migrate", uri="apn:%s:%d" % (site.other(source), migrate.PORT))
+            check(False, "postcopy-preempt was accepted")
+        except migrate.HarnessError as error:
+            check("postcopy-preempt" in str(error), "reason is not clear: %s", error)
+    return " / ".join(words)
+
+
+# ---- fault latency ------------------------------------------------------------------------
+
+REQUEST = re.compile(r"(\d+\.\d+):postcopy_page_req_(add|del) .*?(0x[0-9a-f]+)")
+
+
+def fault_latencies(vm):
+    """ms from the fault's request to the page's placement, from QEMU's trace."""
+    waiting, took = {}, []
+    with open(vm.trace_path, encoding="utf-8") as lines:
+        for line in lines:
+            match = REQUEST.search(line)
+            if not match:
+                continue
+            at, what, page = float(match[1]), match[2], match[3]
+            if what == "add":
+                waiting[page] = at
+            elif page in waiting:
+                took.append((at - waiting.pop(page)) * 1000)
+    return sorted(took)
+
+
+def faults_over(lab, transport, binary):
+    """(latencies in ms, share of the path that bulk used) of one postcopy."""
+    with lab.site(rtt_ms=RTT_MS, rate_gbps=1.0) as site:
+        traces = ("-trace", "postcopy_page_req_add", "-trace", "postcopy_page_req_del")
+        guest = lab.guest(mib=448, used=304, hot=64, rate=400)
+        source = site.source(guest, binary=binary)
+        dest = site.dest(source, paused=False, extra=traces, binary=binary)
+        also = () if transport == "apn" else ("postcopy-preempt", "return-path")
+        enable(source, dest, also=(*also, "events"))
+        uri = "%s:%s:%d" % (transport, site.other(source), migrate.PORT)
+        source.qmp.execute("migrate-set-parameters", **{"max-bandwidth": migrate.UNLIMITED})
+        dest.qmp.execute("migrate-incoming", uri=uri)
+        source.qmp.execute("migrate", uri=uri)
+        time.sleep(0.7)
+        source.qmp.execute("migrate-start-postcopy")
+        wait_status(source, "postcopy-active")
+        begin, before = time.monotonic(), site.path.stats()["ab"]["bytes_passed"]
+        end = site.wait(source, 60)
+        check(end == "completed", "%s ended as %s: %s", transport, end, site.error_of(source))
+        busy = (site.path.stats()["ab"]["bytes_passed"] - before) * 8 / 1e9 / (time.monotonic() - begin)
+        return fault_latencies(dest), busy
+
+
+def quantiles(values):
+    return values[len(values) // 2], values[min(len(values) - 1, len(values) * 99 // 100)]
+
+
+@case("postcopy: fault latency beside bulk, against stock's preempt", seconds=300)
+def latency(lab):
+    stock = os.environ.get("QEMU_STOCK")
+    if not stock:
+        raise Skipped("QEMU_STOCK is not set")
+    ours, ours_busy = [], []
+    theirs, theirs_busy = [], []
+    for _ in range(lab.count(1, 5)):
+        values, busy = faults_over(lab, "apn", lab.environment.qemu_apn)
+        ours += values
+        ours_busy.append(busy)
+        values, busy = faults_over(lab, "tcp", stock)
+        theirs += values
+        theirs_busy.append(busy)
+    ours.sort()
+    theirs.sort()
+    check(len(ours) >= 30, "only %d faults", len(ours))
+    (median, high), (stock_median, stock_high) = quantiles(ours), quantiles(theirs)
+    words = "RTT %.1f ms: median %.1f, p99 %.1f ms of %d faults, bulk %.2f Gb/s; stock preempt %.1f, %.1f ms of %d, %.2f Gb/s" % (
+        RTT_MS, median, high, len(ours), min(ours_busy), stock_median, stock_high, len(theirs), min(theirs_busy))
+    check(median <= 1.5 * RTT_MS and high <= 3 * RTT_MS, "too slow: %s", words)
+    return words

@@ -137,6 +137,7 @@ void agent_api_stop(struct agent_api_run *run)
     if (run == NULL) {
         return;
     }
+    agent_notify("STOPPING=1");
     agent_act_unlisten(run->act, run);
     agent_timer_unset(&run->alive);
     agent_loop_unwatch(run->watch);

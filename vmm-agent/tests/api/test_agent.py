@@ -122,6 +122,33 @@ class Agent(unittest.TestCase):
         self.assertIn("agent.ready", [line["event"] for line in lines])
         self.assertTrue(any(line["event"] == "api.request" and line["level"] == "notice" and line["caller"].startswith("uid:") for line in lines))
 
+    def test_service_manager(self):
+        """Ready once every machine was asked, alive while the loop turns, stopping at the end."""
+        self.stop()
+        path = os.path.join(self.folder, "notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(path)
+            manager.settimeout(WAIT_S)
+            self.agent = subprocess.Popen([AGENT, "run", "--config", self.config], stdout=self.log, stderr=self.log,
+                                          env=dict(os.environ, NOTIFY_SOCKET=path, WATCHDOG_USEC="900000"))
+            heard = []
+            while not ("READY=1" in " ".join(heard) and heard.count("WATCHDOG=1") >= 3):
+                heard.append(manager.recv(4096).decode())
+            self.agent.send_signal(signal.SIGSTOP)  # a loop that does not turn is not alive
+            manager.settimeout(0.1)
+            with self.assertRaises(TimeoutError):
+                while True:
+                    manager.recv(4096)
+            manager.settimeout(1)
+            with self.assertRaises(TimeoutError):
+                manager.recv(4096)
+            self.agent.send_signal(signal.SIGCONT)
+            manager.settimeout(WAIT_S)
+            self.agent.send_signal(signal.SIGTERM)
+            while manager.recv(4096) != b"STOPPING=1":
+                pass
+            self.assertEqual(self.agent.wait(WAIT_S), 0, self.words())
+
     def test_truth_after_a_kill(self):
         self.agent.kill()
         self.agent.wait()

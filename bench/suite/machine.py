@@ -60,8 +60,8 @@ def describe(env, top):
 
 
 def processors():
-    """(busy, stolen) seconds of all processors since boot."""
+    """(busy, stolen) seconds of all processors since boot. Interrupts' work, which nobody's process is charged for, is not in it."""
     words = read("/proc/stat").split("\n", 1)[0].split()[1:]
-    user, nice, system, idle, waiting, irq, soft, stolen = (int(word) for word in words[:8])
+    user, nice, system, _, _, _, _, stolen = (int(word) for word in words[:8])
     tick = os.sysconf("SC_CLK_TCK")
-    return (user + nice + system + irq + soft) / tick, stolen / tick
+    return (user + nice + system) / tick, stolen / tick

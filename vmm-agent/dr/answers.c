@@ -49,6 +49,8 @@ static void mark_sites(struct agent_dr *dr, uint64_t active)
         if (now && !site->active) {
             double before_kw = recent_kw(dr, UINT64_C(1) << index, REFERENCE_MS);
             site->reference_kw = isnan(before_kw) ? 0 : before_kw;
+            /* an earlier run's hands lie on guests already: without them it would draw more */
+            site->reference_kw -= dr_hands_held(dr, UINT64_C(1) << index);
             site->moved_kw = 0;
         } else if (!now && site->active) {
             site->reference_kw = NAN;

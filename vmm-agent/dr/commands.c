@@ -158,6 +158,7 @@ int agent_dr_trigger(struct agent_dr *dr, const json_t *args, json_t **reply,
     if (status < 0) {
         return status;
     }
+    dr_keep(dr);
     dr_look(dr);
     answers = json_array();
     for (size_t index = 0; index < dr->answer_count; index++) {
@@ -194,6 +195,7 @@ int agent_dr_cancel(struct agent_dr *dr, const json_t *args, json_t **reply,
                                "event '%.60s' was not made here: opt out of it instead", event->id);
     }
     int done = agent_dr_schedule_cancel(&dr->schedule, event->id, dr_now_ms(dr), "cancelled here");
+    dr_keep(dr);
     dr_tell(dr, "dr.event", agent_dr_event_json(event));
     dr_look(dr);
     *reply = json_pack("{s:s,s:b}", "event", event->id, "was_open", done);
@@ -213,6 +215,7 @@ int agent_dr_opt_out(struct agent_dr *dr, const json_t *args, json_t **reply,
         return agent_error_set(error, EINVAL, "dr-opt-out: out: expected true or false");
     }
     agent_dr_schedule_opt_out(&dr->schedule, event->id, out == NULL || json_is_true(out));
+    dr_keep(dr);
     dr_tell(dr, "dr.event", agent_dr_event_json(event));
     dr_look(dr);
     *reply = json_pack("{s:s,s:b}", "event", event->id, "opted_out", (int)event->opted_out);

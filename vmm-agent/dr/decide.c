@@ -238,25 +238,6 @@ static void charge_cells(struct agent_dr *dr)
     }
 }
 
-/* What our hands change at @sites now, moves not counted. */
-static double held_at(const struct agent_dr *dr, uint64_t sites)
-{
-    double sum = 0;
-    size_t guests = dr_guest_count(dr);
-
-    for (size_t index = 0; index < guests; index++) {
-        const struct dr_hand *hand = &dr->hands[index];
-        double share = hand->action == DR_PAUSED   ? 1
-                       : hand->action == DR_CAPPED ? 1 - dr->settings->cap_share
-                                                   : 0;
-        sum -= share > 0 && (sites >> hand->from & 1) != 0 ? share * hand->kw : 0;
-    }
-    for (size_t site = 0; site < dr->schedule.site_count; site++) {
-        sum += (sites >> site & 1) != 0 ? dr->sites[site].set_kw : 0;
-    }
-    return sum;
-}
-
 /* Notes in the answers what was decided for them. */
 static void note_decision(struct agent_dr *dr, const struct demands *demands)
 {
@@ -277,7 +258,7 @@ static void note_decision(struct agent_dr *dr, const struct demands *demands)
         }
         if (answer->decided_ns == 0) {
             answer->decided_ns = now_ns;
-            answer->planned_kw = dr->choice.change_kw[index] - held_at(dr, answer->sites);
+            answer->planned_kw = dr->choice.change_kw[index] - dr_hands_held(dr, answer->sites);
         }
     }
 }

@@ -272,13 +272,14 @@ static void measure(struct agent_dr *dr)
 
 void dr_look(struct agent_dr *dr)
 {
-    if (!dr->started) {
+    if (!dr->started || dr->waiting) {
         return;
     }
     dr->looked_version = dr->schedule.version;
     if (dr_now_ns(dr) - dr->sampled_ns > MEASURE_AGE_MS * AGENT_NS_PER_MS) {
         measure(dr); /* so that what was drawn before is not mixed with what is drawn after */
     }
+    dr_hands_adopt(dr);
     dr_answers_update(dr);
     dr_hands_settle(dr);
     dr_decide(dr);
@@ -322,11 +323,13 @@ static void on_tick(void *opaque)
     if (edge || dr->looked_version != dr->schedule.version ||
         now_ns - dr->looked_ns > DECIDE_EVERY_S * AGENT_NS_PER_S) {
         dr_look(dr);
-    } else {
+    } else if (!dr->waiting) {
         dr_hands_settle(dr);
     }
     dr_answer_watch(dr);
-    dr_arm(dr);
+    if (!dr->waiting) {
+        dr_arm(dr);
+    }
     set_tick(dr);
 }
 
@@ -420,6 +423,17 @@ void agent_dr_hook(struct agent_dr *dr, const struct agent_dr_hooks *hooks, void
 {
     dr->hooks = hooks;
     dr->hooks_opaque = opaque;
+}
+
+void agent_dr_wait(struct agent_dr *dr)
+{
+    dr->waiting = true;
+}
+
+void agent_dr_go(struct agent_dr *dr)
+{
+    dr->waiting = false;
+    dr_look(dr);
 }
 
 int agent_dr_start(struct agent_dr *dr, struct agent_error *error)

@@ -52,10 +52,13 @@ struct agent_dr_settings {
 
 /** struct agent_dr_hooks - what the owner of the whole wants to know
  * @tell: an event of @type ("dr.event", "dr.answer", "dr.end", "dr.state"); @body is stolen
- * @alert: something a person should see; text NULL clears it */
+ * @alert: something a person should see; text NULL clears it
+ * @keep:  the open events that were made here, borrowed; called before they are answered; may be
+ * NULL */
 struct agent_dr_hooks {
     void (*tell)(void *opaque, const char *type, json_t *body);
     void (*alert)(void *opaque, const char *key, const char *text);
+    void (*keep)(void *opaque, const json_t *events);
 };
 
 struct agent_dr;
@@ -69,6 +72,15 @@ int agent_dr_new(struct agent_loop *loop, const struct agent_dr_settings *settin
 
 /** agent_dr_hook() - before agent_dr_start() */
 void agent_dr_hook(struct agent_dr *dr, const struct agent_dr_hooks *hooks, void *opaque);
+
+/** agent_dr_wait() - answer nothing until agent_dr_go(): before agent_dr_start(), while the world
+ * is not known yet. Events are taken meanwhile. */
+void agent_dr_wait(struct agent_dr *dr);
+void agent_dr_go(struct agent_dr *dr);
+
+/** agent_dr_restore() - what hooks->keep() was given by an earlier run
+ * Return: events taken; those that cannot be read are told as "dr.refused". */
+int agent_dr_restore(struct agent_dr *dr, const json_t *kept);
 
 /** agent_dr_start() - from now on meters are read, the VTN is asked, events are answered
  * Return: 0 or -errno. */

@@ -9,6 +9,24 @@
 #define ARM_EVERY_S  5
 #define SETTLE_MIN_S 2 /* a command takes so long to be seen in the world */
 
+double dr_hands_held(const struct agent_dr *dr, uint64_t sites)
+{
+    double sum = 0;
+    size_t guests = dr_guest_count(dr);
+
+    for (size_t index = 0; index < guests; index++) {
+        const struct dr_hand *hand = &dr->hands[index];
+        double share = hand->action == DR_PAUSED   ? 1
+                       : hand->action == DR_CAPPED ? 1 - dr->settings->cap_share
+                                                   : 0;
+        sum -= share > 0 && (sites >> hand->from & 1) != 0 ? share * hand->kw : 0;
+    }
+    for (size_t site = 0; site < dr->schedule.site_count; site++) {
+        sum += (sites >> site & 1) != 0 ? dr->sites[site].set_kw : 0;
+    }
+    return sum;
+}
+
 /* After a restart the world knows better than we do whom we paused or capped. */
 static void adopt(struct dr_hand *hand, const struct agent_dr_guest *guest)
 {
@@ -17,6 +35,17 @@ static void adopt(struct dr_hand *hand, const struct agent_dr_guest *guest)
                                  .from = guest->site,
                                  .to = -1,
                                  .kw = guest->power_kw};
+    }
+}
+
+void dr_hands_adopt(struct agent_dr *dr)
+{
+    size_t guests = dr_guest_count(dr);
+
+    for (size_t index = 0; index < guests; index++) {
+        struct agent_dr_guest guest;
+        dr_guest(dr, index, &guest);
+        adopt(&dr->hands[index], &guest);
     }
 }
 

@@ -8,6 +8,7 @@
  * measures.c what could be done now
  * decide.c   the two decisions, and doing the difference
  * hands.c    what became of it; copies held beforehand
+ * keep.c     events made here outlive the agent
  * outcome.c  delivered power, reports, the finished event
  * commands.c trigger, cancel, opt out
  * state.c    the state document */
@@ -100,6 +101,7 @@ struct agent_dr {
     struct agent_timer tick;
     struct agent_timer soon;
     bool started;
+    bool waiting;
     bool listed; /* the VTN's events were read once, or there is none */
     int64_t start_ns;
     int64_t sampled_ns;
@@ -199,6 +201,18 @@ void dr_outcome_add(struct agent_dr *dr, const struct dr_answer *answer);
 
 /** dr_outcomes_send() - reports of events that are over; also of those that only ask for reports */
 void dr_outcomes_send(struct agent_dr *dr);
+
+/** dr_hands_adopt() - after a restart the world knows better than we do whom we paused or capped */
+void dr_hands_adopt(struct agent_dr *dr);
+
+/** dr_hands_held() - what our hands change at @sites now, moves not counted */
+double dr_hands_held(const struct agent_dr *dr, uint64_t sites);
+
+/* keep.c */
+
+/** dr_keep() - have the owner write down which events were made here */
+void dr_keep(struct agent_dr *dr);
+json_t *dr_keep_json(const struct agent_dr *dr);
 
 /* state.c */
 json_t *dr_answer_json(const struct agent_dr *dr, const struct dr_answer *answer);

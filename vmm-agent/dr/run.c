@@ -7,8 +7,12 @@
 
 #include "dr/world_act.h"
 
+#define SETTLE_MS 1500 /* after the agent knows its guests, until their power is known, too */
+#define KEPT_AS   "dr/events"
+
 struct agent_dr_run {
     struct agent_act *act;
+    struct agent_timer ready;
     struct agent_dr_config config;
     struct agent_dr_act world;
     struct agent_dr *dr;
@@ -33,12 +37,42 @@ static void alert(void *opaque, const char *key, const char *text)
     }
 }
 
-static const struct agent_dr_hooks hooks = {.tell = tell, .alert = alert};
+static void keep(void *opaque, const json_t *events)
+{
+    struct agent_dr_run *run = opaque;
+    struct agent_error error = {0};
+    int64_t now_s = agent_clock_now_s(agent_loop_clock(agent_act_loop(run->act)));
+
+    if (agent_store_put_document(agent_act_store(run->act), AGENT_DOCUMENT_ACTION, now_s, KEPT_AS,
+                                 events, NULL, &error) < 0) {
+        agent_act_alert(run->act, "dr/keep", NULL, error.text, "is the disk full?");
+    }
+}
+
+static const struct agent_dr_hooks hooks = {.tell = tell, .alert = alert, .keep = keep};
+
+/* Guests and their power are known: take up what an earlier run was asked, and answer. */
+static void on_ready(void *opaque)
+{
+    struct agent_dr_run *run = opaque;
+    json_t *kept = NULL;
+
+    if (agent_store_latest_document(agent_act_store(run->act), AGENT_DOCUMENT_ACTION, KEPT_AS, 0,
+                                    &kept, NULL) > 0) {
+        agent_dr_restore(run->dr, kept);
+        json_decref(kept);
+    }
+    agent_dr_go(run->dr);
+}
 
 static void on_event(void *opaque, const json_t *event)
 {
     struct agent_dr_run *run = opaque;
+    const char *type = json_string_value(json_object_get(event, "event"));
 
+    if (type != NULL && strcmp(type, "agent.ready") == 0) {
+        agent_timer_after(&run->ready, SETTLE_MS * AGENT_NS_PER_MS);
+    }
     if (agent_dr_act_event(&run->world, event)) {
         agent_dr_changed(run->dr);
     }
@@ -80,6 +114,8 @@ static int open_all(struct agent_dr_run *run, struct agent_loop *loop, struct ag
     }
     run->world.dr = run->dr;
     agent_dr_hook(run->dr, &hooks, run);
+    agent_dr_wait(run->dr);
+    agent_timer_init(&run->ready, loop, on_ready, run);
     for (size_t index = 0; status == 0 && index < sizeof(verbs) / sizeof(verbs[0]); index++) {
         status = agent_act_add_verb(run->act, verbs[index].name, verbs[index].fn, run);
     }
@@ -120,6 +156,9 @@ void agent_dr_run_stop(struct agent_dr_run *run)
     if (run != NULL) {
         if (run->listening) {
             agent_act_unlisten(run->act, run);
+        }
+        if (run->dr != NULL) {
+            agent_timer_unset(&run->ready);
         }
         agent_dr_free(run->dr);
         agent_dr_act_close(&run->world);

@@ -118,19 +118,17 @@ static bool fixed(const struct agent_dr_act *world, size_t vm, const struct agen
            (now->state == AGENT_VM_PAUSED && !known->paused);
 }
 
-static void fill_place(struct agent_dr_act *world, size_t vm, const struct agent_running_vm *now,
-                       struct agent_dr_guest *out)
+static void fill_place(const struct agent_dr_act *world, size_t vm,
+                       const struct agent_running_vm *now, struct agent_dr_guest *out)
 {
-    struct dr_known *known = &world->known[vm];
-    int there = our_site_of_host(world, now->dest);
+    const struct dr_known *known = &world->known[vm];
 
-    if (now->held) {
-        known->arming = -1;
-        out->armed_site = there;
-    } else if (known->arming >= 0) {
-        out->arming_site = known->arming;
+    if (now->dest >= 0 || known->queued) {
+        out->moving = true;
+    } else if (now->held) {
+        out->armed_site = known->arming;
     } else {
-        out->moving = now->dest >= 0 || known->queued;
+        out->arming_site = known->arming;
     }
 }
 
@@ -479,6 +477,12 @@ void agent_dr_act_adopt(struct agent_dr_act *world)
         if (vm >= 0) {
             world->known[vm].paused = by_dr(json_object_get(entry, "paused_by"));
             world->known[vm].capped = json_is_number(json_object_get(entry, "cap"));
+            const char *host =
+                json_string_value(json_object_get(json_object_get(entry, "armed"), "host"));
+            world->known[vm].arming =
+                host != NULL
+                    ? our_site_of_host(world, agent_inventory_host_of(world->inventory, host))
+                    : -1;
         }
     }
     json_decref(state);

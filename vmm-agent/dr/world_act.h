@@ -10,7 +10,7 @@
 #include "dr/world.h"
 
 /** struct dr_known - what the facade does not tell but its answers and events did
- * @queued: a move that we asked for is open. @arming: site a copy is made at, -1 = none
+ * @queued: a move that we asked for is open. @arming: site a copy is made or held at, -1 = none
  * @paused_ns: when we paused it. @kw, @kw_ns: drawn while it runs freely, smoothed */
 struct dr_known {
     bool paused;

@@ -285,3 +285,27 @@ def five_minutes(lab):
             time.sleep(1)
         rig.self_check("web1")
     return "1 GiB moved %s s after the call" % ", ".join("%.1f" % one for one in seconds)
+
+
+@case("demand response: SIGKILL of the agent during an event, nothing forgotten and nobody left paused", seconds=400)
+def killed(lab):
+    longest = 0.0
+    with DrRig(lab, vms=2, rate=32, flex=("pause",)) as rig:
+        rig.start()
+        rig.booted()
+        time.sleep(3)
+        for _ in range(lab.count(2, 10)):
+            ask(rig, "dr-trigger", site="fukuoka", level=1.0, minutes=0.35)
+            wait_until(lambda: all("paused" in rig.copies(name).values() for name in rig.names), 10, "guests to be paused")
+            rig.kill()
+            time.sleep(1)
+            took = rig.start()
+            longest = max(longest, took)
+            check(all("paused" in rig.copies(name).values() for name in rig.names), "guests run although the event goes on")
+            wait_until(lambda: any(one["open"] for one in rig.dr()["answers"]), 5, "the event to be taken up again")
+            check(all(guest["measure"] == "paused" for guest in rig.dr()["guests"]), "guests: %s", rig.dr()["guests"])
+            wait_until(lambda: all(rig.running(name) for name in rig.names), 40, "guests to run after the event's end")
+            time.sleep(1)
+        for name in rig.names:
+            rig.self_check(name)
+    return "known again after at most %.1f s" % longest

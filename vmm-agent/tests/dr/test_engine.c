@@ -182,7 +182,7 @@ static void alert(void *opaque, const char *key, const char *text)
     (void)text;
 }
 
-static const struct agent_dr_hooks hooks = {tell, alert};
+static const struct agent_dr_hooks hooks = {tell, alert, NULL};
 
 static int setup(void **state)
 {
@@ -376,8 +376,8 @@ static void paused_ones_move_when_no_others_can(void **state)
     }
     start();
     pass(60);
-    json_decref(command(agent_dr_trigger,
-                        json_pack("{s:s,s:f,s:i}", "site", "east", "down_kw", 40.0, "minutes", 60)));
+    json_decref(command(agent_dr_trigger, json_pack("{s:s,s:f,s:i}", "site", "east", "down_kw",
+                                                    40.0, "minutes", 60)));
     pass(2);
     assert_float_equal(power(0), 50, 1e-6);
     for (int second = 0; second < 120; second++) {
@@ -574,6 +574,50 @@ static void paused_by_an_earlier_run(void **state)
     assert_false(world.guests[3].seen.paused);
 }
 
+static json_t *kept;
+
+static void keep(void *opaque, const json_t *events)
+{
+    (void)opaque;
+    json_decref(kept);
+    kept = json_deep_copy(events);
+}
+
+/* SIGKILL in the middle of an event made here: the next run goes on with the same guests, and does
+ * not take their silence for a low draw that has to fall further. */
+static void events_made_here_outlive_the_agent(void **state)
+{
+    (void)state;
+    static const struct agent_dr_hooks keeping = {tell, alert, keep};
+    start();
+    agent_dr_hook(world.dr, &keeping, NULL);
+    pass(60);
+    json_decref(command(agent_dr_trigger, json_pack("{s:s,s:f,s:i}", "site", "east", "down_kw",
+                                                    20.0, "minutes", 10)));
+    pass(30);
+    assert_float_equal(power(0), 70, 1e-6);
+    agent_dr_free(world.dr); /* nothing is undone by it */
+    assert_float_equal(power(0), 70, 1e-6);
+    assert_int_equal(agent_dr_new(world.loop, &world.settings, &ops, NULL, &world.dr, NULL), 0);
+    agent_dr_hook(world.dr, &keeping, NULL);
+    agent_dr_wait(world.dr);
+    assert_int_equal(agent_dr_start(world.dr, NULL), 0);
+    pass(2);
+    assert_int_equal(agent_dr_restore(world.dr, kept), 1);
+    agent_dr_go(world.dr);
+    for (int second = 0; second < 60; second++) {
+        pass(1);
+        assert_float_equal(power(0), 70, 1e-6);
+    }
+    pass(540);
+    assert_float_equal(power(0), 90, 1e-6);
+    json_t *odd = json_pack("[{s:s},i,{}]", "id", "x", 7);
+    assert_int_equal(agent_dr_restore(world.dr, odd), 0);
+    json_decref(odd);
+    json_decref(kept);
+    kept = NULL;
+}
+
 static void follows_the_frequency(void **state)
 {
     (void)state;
@@ -668,6 +712,7 @@ int main(void)
         CASE(copies_are_held_beforehand),
         CASE(a_release_that_fails_is_made_up_for),
         CASE(paused_by_an_earlier_run),
+        CASE(events_made_here_outlive_the_agent),
         CASE(follows_the_frequency),
         CASE(nonsense_is_refused),
     };

@@ -106,7 +106,7 @@ static void alert(void *opaque, const char *key, const char *text)
     }
 }
 
-static const struct agent_dr_hooks hooks = {tell, alert};
+static const struct agent_dr_hooks hooks = {tell, alert, NULL};
 
 static void command(char *line)
 {

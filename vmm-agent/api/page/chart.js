@@ -89,12 +89,19 @@ export function dayChart(site, { width, top, priceTop, now, cursor, label, title
 /* About how wide bold 11 px text is: a full-width letter is twice a Latin one. */
 const textWidth = (text) => [...text].reduce((sum, letter) => sum + (letter.codePointAt(0) > 0x2e80 ? 11.5 : 7.4), 0);
 
+/* TEXT cut to WIDTH with an ellipsis. */
+function shorten(text, width) {
+  const letters = [...text];
+  while (letters.length > 1 && textWidth(letters.join("")) > width) letters.pop();
+  return letters.length < [...text].length ? `${letters.slice(0, -1).join("")}…` : text;
+}
+
 /* The line of the present, with a rim so that it is seen on any colour. */
 const nowLine = (x, y1, y2) => [svg("line", { class: "now-rim", x1: x, x2: x, y1, y2 }), svg("line", { class: "now", x1: x, x2: x, y1, y2 })];
 
 /* Rows of bars. @rows: [{label, bars: [{from, to, site, text, color}]}] */
 export function gantt(rows, { width, count, now, cursor, label, title }) {
-  const left = width < 480 ? 76 : 118, right = 6, top = 18, pitch = 27, bar = 20;
+  const left = Math.max(60, Math.min(width < 480 ? 104 : 160, 12 + Math.max(0, ...rows.map((row) => textWidth(row.label))))), right = 6, top = 18, pitch = 27, bar = 20;
   const bottom = top + rows.length * pitch;
   const x = (slot) => left + (width - left - right) * slot / count;
   const chart = svg("svg", { class: "chart", width, height: bottom + 20, viewBox: `0 0 ${width} ${bottom + 20}`, role: "img", "aria-label": title });
@@ -102,7 +109,7 @@ export function gantt(rows, { width, count, now, cursor, label, title }) {
   const texts = [];
   rows.forEach((row, index) => {
     const y = top + index * pitch + 2;
-    chart.append(svg("text", { class: "row-text", x: 0, y: y + 14 }, row.label));
+    chart.append(svg("text", { class: "row-text", x: 0, y: y + 14 }, shorten(row.label, left - 10), svg("title", {}, row.label)));
     row.bars.forEach((one, place) => {
       const from = x(one.from), to = x(one.to), wide = to - from;
       chart.append(svg("rect", { x: round(from + .5), y, width: round(Math.max(1, wide - 1)), height: bar, rx: 3, fill: one.color }, svg("title", {}, one.text)));

@@ -52,7 +52,9 @@ const part = (key, content) => [h("h3", { class: "sub" }, word(key)), content];
 export function showDr(state) {
   const dr = state.dr ?? {}, now = Date.parse(state.now);
   const answers = (dr.answers ?? []).slice(-ANSWERS_SHOWN).reverse(), events = (dr.events ?? []).slice(-EVENTS_SHOWN).reverse(), delivered = (dr.delivered ?? []).slice(-DELIVERED_SHOWN).reverse();
-  const guests = dr.guests ?? (state.vms ?? []).filter((vm) => vm.armed).map((vm) => ({ vm: vm.name, armed: vm.armed.converged, measure: "none", copy_at: vm.armed.host }));
+  /* what demand response holds, and every other copy that is held */
+  const held = dr.guests ?? [], known = new Set(held.map((guest) => guest.vm));
+  const guests = held.concat((state.vms ?? []).filter((vm) => vm.armed && !known.has(vm.name)).map((vm) => ({ vm: vm.name, armed: vm.armed.converged, measure: "none", copy_at: vm.armed.host })));
   const quiet = answers.length + events.length + delivered.length + guests.length === 0;
   fill(byId("dr"), [
     dr.alert ? h("p", { class: "bad" }, quoted(dr.alert)) : null,

@@ -132,9 +132,8 @@ export function showPlan(state, view) {
   fill(byId("plan-figures"), [figure(word("plan_cost"), yen(plan.cost_yen)), figure(word("plan_stay"), yen(plan.stay_cost_yen)),
     figure(word("plan_saves"), isNumber(plan.stay_cost_yen) && isNumber(plan.cost_yen) ? yen(plan.stay_cost_yen - plan.cost_yen) : "–"),
     figure(word("plan_gap"), isNumber(plan.gap) ? `${num(100 * plan.gap, 1)} %` : "–"), figure(word("plan_made"), clock(plan.made_at)), figure(word("plan_solved"), seconds(plan.solve_real_s))]);
-  const rows = (plan.groups ?? []).flatMap((group) => group.ways.map((way) => ({ group: group.id, count: way.count, label: `${group.id} × ${way.count}`, bars: bars(state, way, plan) })));
-  const short = rows.slice(0, GANTT_SHOWN).map((row) => ({ ...row, label: row.label.length > 16 ? `${row.label.slice(0, 15)}…` : row.label }));
-  const { chart, slotAt } = gantt(short, { width, count: plan.slots || 48, now: slotNow(state, plan.start), cursor: cursorSlot(view, plan.start, plan.slots || 48), label: (slot) => clockAfter(plan.start, slot * 30), title: word("gantt_chart") });
+  const rows = (plan.groups ?? []).flatMap((group) => group.ways.map((way) => ({ group: group.id, count: way.count, label: `${way.count} × ${group.id}`, bars: bars(state, way, plan) })));
+  const { chart, slotAt } = gantt(rows.slice(0, GANTT_SHOWN), { width, count: plan.slots || 48, now: slotNow(state, plan.start), cursor: cursorSlot(view, plan.start, plan.slots || 48), label: (slot) => clockAfter(plan.start, slot * 30), title: word("gantt_chart") });
   pointAt(chart, view, plan.start, slotAt);
   const rest = rows.length > GANTT_SHOWN ? h("p", { class: "muted" }, word("plan_more", rows.length - GANTT_SHOWN)) : null;
   fill(byId("gantt"), rows.length ? [chart, rest, planTable(rows)] : h("p", { class: "empty" }, word("plan_nothing", plan.note ?? "")), stamp);

@@ -71,7 +71,9 @@ static void fill_row(const struct move *move, struct agent_journal_move *row)
     snprintf(row->from_host, sizeof(row->from_host), "%s", inventory->hosts[move->from].name);
     snprintf(row->to_host, sizeof(row->to_host), "%s", inventory->hosts[move->to].name);
     snprintf(row->origin, sizeof(row->origin), "%s", move_origin_name(move->origin));
-    snprintf(row->state, sizeof(row->state), "%s", move_state_name(move->state));
+    /* that a copy is to be held must outlive the agent at every moment: it would leave otherwise */
+    bool held = move->hold && move->ended_s <= 0;
+    snprintf(row->state, sizeof(row->state), "%s", held ? "held" : move_state_name(move->state));
     snprintf(row->stage, sizeof(row->stage), "%s", move_stages[move->stage].name);
     snprintf(row->reason, sizeof(row->reason), "%s", move->reason);
     row->source_epoch = move->source_epoch;
@@ -514,6 +516,11 @@ void move_adopt(struct move *move, enum move_stage stage)
     }
     set_timer(move);
     move_log(move, "begin", "taken up again after a restart of the agent");
+    if (stage == MOVE_TRANSFER && move->source != NULL && move->source->apn) {
+        /* the word may have been written down and not said */
+        move_ask_any(move, move->source, "migrate-set-parameters",
+                     json_pack("{s:b}", "apn-hold", move->hold), NULL);
+    }
     if (move_stages[stage].look != NULL && stage != MOVE_RELEASE) {
         move_stages[stage].look(move);
     } else {

@@ -62,7 +62,9 @@ int agent_act_arm(struct agent_act *act, int vm, int host, struct agent_error *e
     }
     move->hold = true;
     move->urgent = false; /* arming is preparation: it queues with the others */
-    return 0;
+    return move_log(move, "note", "to be held when it has converged") < 0
+               ? agent_error_set(error, EIO, "the journal cannot be written")
+               : 0;
 }
 
 bool agent_act_armed(const struct agent_act *act, int vm)
@@ -82,11 +84,11 @@ int agent_act_release(struct agent_act *act, int vm, void (*fn)(void *opaque, in
     }
     move->released = fn;
     move->released_opaque = opaque;
-    if (move->state !=
-        MOVE_HELD) { /* not converged yet: it then leaves without stopping for the word */
+    if (move->state != MOVE_HELD) { /* not converged yet: it leaves without waiting for the word */
         move->urgent = true;
         if (move->stage != MOVE_TRANSFER) {
             move->hold = false;
+            move_log(move, "note", "let go before it was held");
             return 0;
         }
     }

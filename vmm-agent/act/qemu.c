@@ -323,8 +323,9 @@ static void not_connected(struct agent_qemu *qemu, int status, const struct agen
     int64_t now_ns = agent_loop_now_ns(qemu->loop);
     bool nobody = status == -ENOENT || status == -ECONNREFUSED;
 
-    if (nobody && (qemu->state != AGENT_QEMU_COMING || now_ns >= qemu->give_up_ns) &&
-        agent_qemu_prove_gone(qemu)) {
+    bool may_be_gone = qemu->state != AGENT_QEMU_COMING || now_ns >= qemu->give_up_ns ||
+                       qemu->pid > 0; /* what was started may have ended at once */
+    if (nobody && may_be_gone && agent_qemu_prove_gone(qemu)) {
         return;
     }
     if (qemu->state == AGENT_QEMU_COMING && now_ns >= qemu->give_up_ns) {

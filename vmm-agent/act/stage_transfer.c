@@ -252,6 +252,12 @@ static void tell_progress(struct move *move)
     }
 }
 
+static void say_hold(struct move *move, bool hold)
+{
+    move_ask_any(move, move->source, "migrate-set-parameters",
+                 json_pack("{s:b}", "apn-hold", hold), NULL);
+}
+
 static void on_holding(struct move *move)
 {
     move->state = MOVE_HELD;
@@ -282,8 +288,9 @@ static void on_progress(struct move *move, const struct agent_qmp_result *result
     tell_progress(move);
     if (strcmp(status, "pre-switchover") == 0) {
         stage_disks_finish(move);
-    } else if (move->hold && move->state == MOVE_RUNNING &&
-               json_is_true(json_object_get(apn, "holding"))) {
+    } else if (json_is_true(json_object_get(apn, "holding")) && !move->hold) {
+        say_hold(move, false); /* it was let go after the source had been told to hold */
+    } else if (json_is_true(json_object_get(apn, "holding")) && move->state == MOVE_RUNNING) {
         on_holding(move);
     }
 }

@@ -130,6 +130,14 @@ class DrRig(Rig):
         with open(self.file("conf.yaml"), "w", encoding="utf-8") as file:
             json.dump(config, file)
 
+    def configure(self, **members):
+        """More of section `dr`."""
+        with open(self.file("conf.yaml"), encoding="utf-8") as file:
+            config = json.load(file)
+        config["dr"].update(members)
+        with open(self.file("conf.yaml"), "w", encoding="utf-8") as file:
+            json.dump(config, file)
+
     def dr(self):
         return self.state()["dr"]
 
@@ -153,35 +161,61 @@ def calm(rig, meter, guests_kw):
     return back
 
 
-@case("demand response: a call to a power change at the source, and back, with real guests", seconds=400)
-def called(lab):
+def rounds(meter, rig, count, begin_call, end_call):
+    """So many calls, each until the power has come back. Returns (seconds down, seconds up)."""
     seconds, back = [], []
+    for _ in range(count):
+        guests_kw = rig.guest_kw(meter)
+        begin = time.monotonic()
+        begin_call()
+        took = meter.seconds_until(begin, lambda kw, g=guests_kw: kw - IDLE_KW <= 0.1 * g)
+        check(took is not None, "no power change: %.2f kW of %.2f", meter.now(), guests_kw)
+        seconds.append(took)
+        wait_until(lambda: rig.dr()["answers"][-1]["changed_real_s"] is not None, 5, "the agent to see the change")
+        end_call()
+        back.append(calm(rig, meter, guests_kw))
+    return seconds, back
+
+
+def kill_once(rig):
+    """SIGKILL during an event; returns the seconds until the next run knew what is true."""
+    ask(rig, "dr-trigger", site="fukuoka", level=1.0, minutes=0.25)
+    wait_until(lambda: all("paused" in rig.copies(name).values() for name in rig.names), 10, "guests to be paused")
+    rig.kill()
+    time.sleep(0.5)
+    took = rig.start()
+    check(all("paused" in rig.copies(name).values() for name in rig.names), "guests run although the event goes on")
+    wait_until(lambda: any(one["open"] for one in rig.dr()["answers"]), 5, "the event to be taken up again")
+    check(all(guest["measure"] == "paused" for guest in rig.dr()["guests"]), "guests: %s", rig.dr()["guests"])
+    wait_until(lambda: all(rig.running(name) for name in rig.names), 40, "guests to run after the event's end")
+    return took
+
+
+@case("demand response: a call and a step of the frequency to a power change at the source; SIGKILL in between", seconds=900)
+def called(lab):
+    event = {}
     with DrRig(lab, vms=2, rate=32, flex=("pause",)) as rig:
+        path = rig.file("hz")
+        rig.configure(frequency={"meter": "unix:" + path, "nominal_hz": 50, "full_hz": 0.2, "down_kw": 40, "hold_s": 1,
+                                 "sites": ["fukuoka"]})
         rig.start()
         rig.booted()
-        meter = Meter(rig, "fukuoka")
+        grid, meter = Grid(path), Meter(rig, "fukuoka")
         try:
             time.sleep(4)
-            for _ in range(lab.count(3, 10)):
-                guests_kw = rig.guest_kw(meter)
-                begin = time.monotonic()
-                answer = ask(rig, "dr-trigger", site="fukuoka", level=1.0, minutes=5)
-                planned = answer["answers"][0]["planned_kw"]
-                check(planned < -0.5 * guests_kw, "planned %.2f kW of %.2f", planned, guests_kw)
-                took = meter.seconds_until(begin, lambda kw, g=guests_kw: kw - IDLE_KW <= 0.1 * g)
-                check(took is not None, "no power change: %.2f kW, asked for %.2f", meter.now(), planned)
-                seconds.append(took)
-                wait_until(lambda: rig.dr()["answers"][-1]["changed_real_s"] is not None, 5, "the agent to see the change")
-                ask(rig, "dr-cancel", event=answer["event"])
-                back.append(calm(rig, meter, guests_kw))
-            said = [one["changed_real_s"] for one in rig.dr()["answers"] if one["changed_real_s"] is not None]
-            check(len(said) == len(seconds), "the agent saw %d of %d changes", len(said), len(seconds))
+            calls, back = rounds(meter, rig, lab.count(2, 10),
+                                 lambda: event.update(ask(rig, "dr-trigger", site="fukuoka", level=1.0, minutes=5)),
+                                 lambda: ask(rig, "dr-cancel", event=event["event"]))
+            steps, _ = rounds(meter, rig, lab.count(2, 10), lambda: setattr(grid, "hz", 49.75), lambda: setattr(grid, "hz", 50.002))
+            known = max(kill_once(rig) for _ in range(lab.count(1, 10)))
             for name in rig.names:
                 rig.self_check(name)
         finally:
+            grid.close()
             meter.close()
-    check(max(seconds) <= 10.0, "longest %.2f s", max(seconds))
-    return figures("call", seconds) + "; back up after median %.2f s" % statistics.median(back)
+    check(max(calls + steps) <= 10.0, "longest %.2f s", max(calls + steps))
+    return "%s; back up after median %.2f s; %s; after SIGKILL known again within %.1f s" % (
+        figures("call", calls), statistics.median(back), figures("frequency", steps), known)
 
 
 @case("demand response: a held copy takes over within seconds", seconds=400)
@@ -190,7 +224,7 @@ def held(lab):
     with DrRig(lab, vms=1, rate=32, dr={"sites": {"fukuoka": {"reserve_kw": 0.5}, "tokyo": {"reserve_kw": 0.5}}}) as rig:
         rig.start()
         rig.booted()
-        for turn in range(lab.count(2, 10)):
+        for turn in range(lab.count(1, 10)):
             here = rig.one_runs("web1")
             wait_until(lambda: any(guest["armed"] for guest in rig.dr()["guests"]), 60, "a copy to be held", pause=0.3)
             meter = Meter(rig, here)
@@ -211,39 +245,6 @@ def held(lab):
         rig.self_check("web1")
     check(max(seconds) <= 10.0, "longest %.2f s", max(seconds))
     return figures("release", seconds)
-
-
-@case("demand response: a step of the frequency to a power change at the source", seconds=400)
-def frequency(lab):
-    seconds = []
-    with DrRig(lab, vms=2, rate=32, flex=("pause",)) as rig:
-        path = rig.file("hz")
-        with open(rig.file("conf.yaml"), encoding="utf-8") as file:
-            config = json.load(file)
-        config["dr"]["frequency"] = {"meter": "unix:" + path, "nominal_hz": 50, "full_hz": 0.2, "down_kw": 40, "hold_s": 1,
-                                     "sites": ["fukuoka"]}
-        with open(rig.file("conf.yaml"), "w", encoding="utf-8") as file:
-            json.dump(config, file)
-        rig.start()
-        rig.booted()
-        grid = Grid(path)
-        meter = Meter(rig, "fukuoka")
-        try:
-            time.sleep(4)
-            for _ in range(lab.count(3, 10)):
-                guests_kw = rig.guest_kw(meter)
-                begin = time.monotonic()
-                grid.hz = 49.75
-                took = meter.seconds_until(begin, lambda kw, g=guests_kw: kw - IDLE_KW <= 0.1 * g)
-                check(took is not None, "no power change: %.2f kW", meter.now())
-                seconds.append(took)
-                grid.hz = 50.002
-                calm(rig, meter, guests_kw)
-        finally:
-            grid.close()
-            meter.close()
-    check(max(seconds) <= 10.0, "longest %.2f s", max(seconds))
-    return figures("frequency", seconds)
 
 
 class Grid(threading.Thread):
@@ -285,27 +286,3 @@ def five_minutes(lab):
             time.sleep(1)
         rig.self_check("web1")
     return "1 GiB moved %s s after the call" % ", ".join("%.1f" % one for one in seconds)
-
-
-@case("demand response: SIGKILL of the agent during an event, nothing forgotten and nobody left paused", seconds=400)
-def killed(lab):
-    longest = 0.0
-    with DrRig(lab, vms=2, rate=32, flex=("pause",)) as rig:
-        rig.start()
-        rig.booted()
-        time.sleep(3)
-        for _ in range(lab.count(2, 10)):
-            ask(rig, "dr-trigger", site="fukuoka", level=1.0, minutes=0.35)
-            wait_until(lambda: all("paused" in rig.copies(name).values() for name in rig.names), 10, "guests to be paused")
-            rig.kill()
-            time.sleep(1)
-            took = rig.start()
-            longest = max(longest, took)
-            check(all("paused" in rig.copies(name).values() for name in rig.names), "guests run although the event goes on")
-            wait_until(lambda: any(one["open"] for one in rig.dr()["answers"]), 5, "the event to be taken up again")
-            check(all(guest["measure"] == "paused" for guest in rig.dr()["guests"]), "guests: %s", rig.dr()["guests"])
-            wait_until(lambda: all(rig.running(name) for name in rig.names), 40, "guests to run after the event's end")
-            time.sleep(1)
-        for name in rig.names:
-            rig.self_check(name)
-    return "known again after at most %.1f s" % longest

@@ -21,8 +21,11 @@
 #define EXACT_SWEEPS_MAX  24
 #define STIFFEN           3.0
 #define POLISH_STEPS      14
+#define REPAIR_PASSES     8   /* at least so many before a plan is built from staying */
+#define REPAIR_IDLE       10  /* exact sweeps without progress while something is broken */
+#define PRESS             4.0 /* a row that stays broken is charged so many times more, up to ... */
+#define PRESS_MAX         1e7
 #define MISS_MAX          1e-8 /* relative: a row counts as kept */
-
 
 int plan_finish_init(struct plan_finish *finish, struct plan_model *model, struct plan_pool *pool,
                      struct plan_flow *flow)
@@ -36,8 +39,10 @@ int plan_finish_init(struct plan_finish *finish, struct plan_model *model, struc
     finish->rho = calloc((size_t)model->row_count + 1, sizeof(double));
     finish->rise = calloc(cells, sizeof(double));
     finish->best_rise = calloc(cells, sizeof(double));
+    finish->over = calloc((size_t)model->row_count + 1, sizeof(double));
     if (finish->rho == NULL || finish->rise == NULL || finish->best_rise == NULL ||
-        plan_flow_init(&finish->shares, model) < 0 || plan_flow_init(&finish->best, model) < 0 ||
+        finish->over == NULL || plan_flow_init(&finish->shares, model) < 0 ||
+        plan_flow_init(&finish->best, model) < 0 ||
         plan_improve_init(&finish->improve, model, pool, flow) < 0) {
         plan_finish_done(finish);
         return -ENOMEM;
@@ -50,6 +55,7 @@ void plan_finish_done(struct plan_finish *finish)
     free(finish->rho);
     free(finish->rise);
     free(finish->best_rise);
+    free(finish->over);
     plan_flow_done(&finish->shares);
     plan_flow_done(&finish->best);
     plan_improve_done(&finish->improve);
@@ -111,8 +117,7 @@ static double site_yen(const struct plan_model *model, int site)
         yen += plan_row_charge(row, row->y);
         for (int product = 0; model->any_give && product < PLAN_RESERVES; product++) {
             int give = plan_row_at(model, PLAN_GIVE + product, slot, site);
-            yen += model->used[give] ? plan_row_charge(&model->rows[give], model->rows[give].y)
-                                     : 0;
+            yen += model->used[give] ? plan_row_charge(&model->rows[give], model->rows[give].y) : 0;
         }
     }
     return yen;
@@ -140,7 +145,8 @@ static double energy_yen(const struct plan_model *model)
         for (int site = 0; site < model->sites; site++) {
             double unit = model->unit_yen[slot * model->sites + site] / AGENT_PLAN_SLOT_HOURS;
             if (plan_model_gate(model, slot, site) == NULL) {
-                unit += instance->weight_price * instance->sites[site].price[instance->first + slot];
+                unit +=
+                    instance->weight_price * instance->sites[site].price[instance->first + slot];
             }
             yen += unit * import_kwh(model, slot, site);
         }
@@ -164,8 +170,7 @@ static double gates_yen(const struct plan_model *model)
     double yen = 0;
 
     for (int area = 0; model->gates != NULL && area < instance->area_count; area++) {
-        for (int slot = 0; slot < instance->areas[area].gate_slots && slot < model->slots;
-             slot++) {
+        for (int slot = 0; slot < instance->areas[area].gate_slots && slot < model->slots; slot++) {
             const struct plan_gate *gate = &model->gates[area * model->slots + slot];
             double over = area_kwh(model, area, slot) - gate->committed_kwh;
             yen += over * (over > 0 ? gate->mu_max : gate->mu_min);
@@ -181,9 +186,8 @@ static void set_knees(struct plan_model *model, bool exact)
 
     for (int site = 0; model->gates != NULL && site < model->sites; site++) {
         int area = instance->sites[site].area;
-        for (int slot = 0; area >= 0 && slot < instance->areas[area].gate_slots &&
-                           slot < model->slots;
-             slot++) {
+        for (int slot = 0;
+             area >= 0 && slot < instance->areas[area].gate_slots && slot < model->slots; slot++) {
             const struct plan_gate *gate = &model->gates[area * model->slots + slot];
             double others = area_kwh(model, area, slot) - import_kwh(model, slot, site);
             if (!gate->solo) {
@@ -357,6 +361,23 @@ static void smooth_descent(struct plan_finish *finish)
     }
 }
 
+/* Rows that are broken become dearer and dearer: a unit too many on a link weighs little against
+ * the cores it would take elsewhere, so without this the miss is only passed around. */
+static void press(struct plan_finish *finish)
+{
+    struct plan_model *model = finish->model;
+
+    for (int index = 0; index < model->row_count; index++) {
+        struct plan_row *row = &model->rows[index];
+        bool peak = index >= model->base[PLAN_PEAK] && index < model->base[PLAN_POWER];
+        int last = row->knees - 1;
+        if (model->used[index] && !peak && !isfinite(row->slope[last]) &&
+            row->y > row->knee[last] + MISS_MAX * fmax(1, fabs(row->knee[last]))) {
+            row->over = fmin(row->over * PRESS, finish->over[index] * PRESS_MAX);
+        }
+    }
+}
+
 static void exact_descent(struct plan_finish *finish)
 {
     struct plan_model *model = finish->model;
@@ -364,10 +385,15 @@ static void exact_descent(struct plan_finish *finish)
 
     for (int row = 0; row < model->row_count; row++) {
         model->rows[row].rho = finish->rho[row];
+        model->rows[row].over = finish->over[row];
     }
     plan_loads_set(model, finish->improve.flow);
     finish->improve.exact = true;
-    for (int sweep = 0; sweep < EXACT_SWEEPS_MAX && idle < 2 && !stopped(finish); sweep++) {
+    for (int sweep = 0; sweep < EXACT_SWEEPS_MAX && !stopped(finish); sweep++) {
+        bool broken = sweep > 0 && worst_miss(model) > 0;
+        if (idle >= (broken ? REPAIR_IDLE : 2)) {
+            break;
+        }
         double before = finish->best_yen;
         double missed = finish->miss;
         set_knees(model, true);
@@ -379,7 +405,8 @@ static void exact_descent(struct plan_finish *finish)
         keep_best(finish);
         bool better = finish->best_yen < before - 1e-7 * fabs(before) || finish->miss < missed;
         idle = better && isfinite(before) ? 0 : idle + 1;
-        if (moved == 0 && idle > 0 && sweep > 0) {
+        press(finish);
+        if (moved == 0 && idle > 0 && sweep > 0 && !broken) {
             break;
         }
     }
@@ -480,8 +507,12 @@ void plan_finish_run(struct plan_finish *finish, const struct plan_relax *relax,
     keep_rises(model, finish->rise);
     for (int row = 0; row < model->row_count; row++) {
         finish->rho[row] = model->rows[row].rho;
+        finish->over[row] = model->rows[row].over;
     }
-    for (int pass = 0; pass < passes && !stopped(finish); pass++) {
+    for (int pass = 0; pass < passes || (pass < REPAIR_PASSES && finish->miss > 0); pass++) {
+        if (stopped(finish)) {
+            break;
+        }
         begin_pass(finish, relax, pass);
         smooth_descent(finish);
         exact_descent(finish);

@@ -16,6 +16,7 @@ struct plan_finish {
     struct plan_flow shares; /* as the relaxation left them */
     struct plan_flow best;
     double *rho;  /* the relaxation's, per row */
+    double *over; /* what one unit above a capacity costs at first, per row */
     double *rise; /* [site * slots + slot]: batteries as the relaxation left them */
     double *best_rise;
     double best_yen;

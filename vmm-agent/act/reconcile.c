@@ -221,6 +221,10 @@ static void plan_done(void *opaque)
     struct agent_act *act = planning->act;
 
     act->planner.busy = false;
+    if (agent_loop_stopped(act->loop)) {
+        planning_free(planning); /* the agent is ending: the next one makes its own */
+        return;
+    }
     if (planning->status < 0) {
         plan_failed(act, &planning->error);
     } else if (agent_act_set_plan(act, &planning->answer, &planning->error) < 0) {

@@ -28,7 +28,8 @@
 #define STATE_BYTES   (110u << 10) /* of the bench guest's devices, see docs/bench.md */
 #define SYNC_NS_PER_GIB (APN_NS_PER_MS / 5) /* harvesting the dirty bitmap of a GiB */
 #define QUANTUM_NS    (20 * APN_NS_PER_US)
-#define LIMIT_NS      (UINT64_C(4) * 3600 * APN_NS_PER_S)
+#define LIMIT_FACTOR  10 /* of the time that the bytes alone take */
+#define LIMIT_NS      (10 * APN_NS_PER_S) /* and so much more */
 #define TICK_NS       APN_NS_PER_MS
 /* of the series, under the same names */
 #define ROUND_NS      (5 * APN_NS_PER_MS) /* QEMU waits between rounds in which nothing was written */
@@ -281,7 +282,7 @@ static int fleet_run(struct fleet *fleet)
                 next = at < next ? at : next;
             }
         }
-        if (fleet->now - fleet->begin > LIMIT_NS) {
+        if (fleet->now - fleet->begin > fleet->plan.limit_ns) {
             return -ETIME;
         }
         at = apn_loop_world_next(fleet->world);
@@ -414,6 +415,7 @@ static void plan_fill(struct sim_plan *plan)
         .state_bytes = STATE_BYTES,
         .expect = SIM_MUST_COMPLETE,
         .quantum_ns = QUANTUM_NS,
+        .limit_ns = LIMIT_NS + (uint64_t)(LIMIT_FACTOR * wanted[COUNT] * (double)bytes / (wanted[RATE] * GBIT) * 1e9),
     };
     /* as fine as the transfer and the number of migrations allow in bounded computing time */
     if ((double)plan->quantum_ns > small_ns && small_ns > 1000) {
@@ -441,8 +443,8 @@ int main(int argc, char **argv)
     if (fleet_open(&fleet) == 0) {
         failed = fleet_run(&fleet);
         if (failed) {
-            fprintf(stderr, "fleet: %u of %u migrations over after %.0f s: it does not converge\n", fleet.over, fleet.count,
-                    (double)LIMIT_NS / 1e9);
+            fprintf(stderr, "fleet: %u of %u migrations over after %.0f s: they do not converge\n", fleet.over, fleet.count,
+                    (double)fleet.plan.limit_ns / 1e9);
         }
         for (unsigned i = 0; !failed && i < fleet.count; i++) {
             if (!completed(&fleet.results[i])) {

@@ -17,7 +17,7 @@ from harness.process import HarnessError
 from . import book
 
 KEYS = ("rate_gbps", "rtt_ms", "guest_gib", "dirty_gbps", "hot_gib", "count", "downtime_ms", "lanes", "stop_ms", "save_ms", "load_ms")
-SECONDS_MAX = 240
+SECONDS_MAX = 180
 FLEETS_MAX = 500
 WITHIN = 0.15
 DEVICE_KIB = 110  # of the bench guest's device state, as query-migrate's stream shows it

@@ -41,6 +41,11 @@ class Fleet(unittest.TestCase):
         self.assertLess(ten["total_s"], 10 * one["total_s"] * 1.1)
         self.assertGreater(ten["fairness"], 0.9)
 
+    def test_what_cannot_converge_says_so(self):
+        done = fleet(rate_gbps=100, rtt_ms=150, guest_gib=1, dirty_gbps=1, hot_gib=0.1, downtime_ms=20)  # light alone takes 75 ms
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("do not converge", done.stderr)
+
     def test_same_arguments_same_figures(self):
         one, two = (answer(rate_gbps=10, rtt_ms=6, guest_gib=0.25, dirty_gbps=1, hot_gib=0.05, count=3) for _ in range(2))
         for found in (one, two):

@@ -12,7 +12,7 @@ def cell(value, digits=3):
     if value is None:
         return MISSING
     if isinstance(value, float):
-        return "%.*g" % (digits, value) if abs(value) < 1000 else "%.0f" % value
+        return "%.*g" % (digits, value) if abs(value) < 10 ** digits - 0.5 else "%.0f" % value
     return str(value)
 
 

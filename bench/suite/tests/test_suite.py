@@ -542,6 +542,11 @@ class Report(unittest.TestCase):
         self.assertIn("SIMULATED", text)
         self.assertIn("it does not converge", text)
 
+    def test_numbers_are_short_and_never_in_powers_of_ten(self):
+        self.assertEqual([markdown.cell(value) for value in (None, 12, 1.2345, 99.96, 999.7, 12345.6)],
+                         ["–", "12", "1.23", "100", "1000", "12346"])
+        self.assertEqual(markdown.cell(287.3, 2), "287")
+
     def test_report_of_nothing(self):
         chosen = small()
         report = rows.build(chosen, [])

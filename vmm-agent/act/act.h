@@ -219,7 +219,8 @@ int agent_act_disarm(struct agent_act *act, int vm, struct agent_error *error);
 /** agent_act_armed() - is its copy converged and holding? */
 bool agent_act_armed(const struct agent_act *act, int vm);
 
-/** agent_act_move() - queue a move; @benefit_yen orders the queue, urgent ones go first */
+/** agent_act_move() - queue a move; @benefit_yen orders the queue, urgent ones go first
+ * A copy held at that site is let go instead; one held elsewhere is given up, with -EAGAIN. */
 int agent_act_move(struct agent_act *act, int vm, int host, const char *reason, double benefit_yen,
                    bool urgent, struct agent_error *error);
 

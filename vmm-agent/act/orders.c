@@ -37,13 +37,33 @@ static struct move *queue_move(struct agent_act *act, int vm, int host, enum mov
                                              : move_new(act, vm, host, origin, reason, error);
 }
 
+/* A copy that is held at that site already is let go; one elsewhere is given up first. */
+static int move_held(struct agent_act *act, struct move *held, int host, struct agent_error *error)
+{
+    const struct agent_inventory *inventory = act->inventory;
+
+    if (inventory->hosts[held->to].site == inventory->hosts[host].site) {
+        return agent_act_release(act, held->vm, NULL, NULL, error);
+    }
+    int status = move_cancel(held, error);
+    return status < 0 ? status
+                      : agent_error_set(error, EAGAIN,
+                                        "%s: its copy held at %s is given up first; ask again",
+                                        inventory->vms[held->vm].name,
+                                        inventory->hosts[held->to].name);
+}
+
 int agent_act_move(struct agent_act *act, int vm, int host, const char *reason, double benefit_yen,
                    bool urgent, struct agent_error *error)
 {
     struct agent_error why = {0};
+    struct move *held = act->machines[vm].move;
+
+    if (held != NULL && held->hold && !held->undoing) {
+        return move_held(act, held, host, error);
+    }
     struct move *move =
         queue_move(act, vm, host, urgent ? MOVE_BY_DR : MOVE_BY_PERSON, reason, &why);
-
     if (move == NULL) {
         return agent_error_set(error, why.code, "%s", why.text);
     }

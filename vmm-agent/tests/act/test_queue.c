@@ -391,7 +391,8 @@ static void test_a_guest_dies_with_its_source(void **state)
     }
 }
 
-/* Armed and given up again: it stays where it is. (The recording has no hold.) */
+/* Armed and given up again: it stays. Armed and moved there: it is let go. (The recording has no
+ * hold, so the copy is still on its way in both.) */
 static void test_hold(void **state)
 {
     struct rig *rig = rig_new(2, 1);
@@ -411,6 +412,14 @@ static void test_hold(void **state)
     assert_int_equal(rig->act->ended->state, MOVE_CANCELLED);
     assert_int_equal(replay_site_of(rig->replay, 0), 0);
     assert_int_equal(rig->act->machines[0].owner->epoch, 1);
+    assert_int_equal(agent_act_arm(rig->act, 1, 1, &error), 0); /* a move to where it is held: let go */
+    while (rig->act->moves->stage != MOVE_TRANSFER) {
+        assert_true(agent_loop_step(rig->loop, AGENT_NS_PER_S) >= 0);
+    }
+    assert_int_equal(agent_act_move(rig->act, 1, 1, "now", 0, true, &error), 0);
+    run_out(rig, 100);
+    assert_int_equal(rig->act->ended->state, MOVE_DONE);
+    assert_int_equal(replay_site_of(rig->replay, 1), 1);
     rig_free(rig);
 }
 

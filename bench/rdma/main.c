@@ -18,6 +18,7 @@ static const char usage[] =
     "  --lanes N        send: lanes (default 2)\n"
     "  --passes N       send: times that all of it is sent (default 1); the first is not measured when there are more\n"
     "  --scattered      send: every other page of 4 KiB, each by itself\n"
+    "  --filters WORDS  faults and delays around this end, e.g. fault=lane:0:cut@after=8MB\n"
     "  --window KIB     send: fixed window; 64 makes it stop and wait (default: found by itself)\n";
 
 int main(int argc, char **argv)

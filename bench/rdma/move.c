@@ -21,11 +21,12 @@ static const struct option options[] = {
     {"backend", required_argument, NULL, 'b'}, {"mib", required_argument, NULL, 'm'},
     {"lanes", required_argument, NULL, 'l'},   {"passes", required_argument, NULL, 'p'},
     {"scattered", no_argument, NULL, 's'},     {"window", required_argument, NULL, 'w'},
+    {"filters", required_argument, NULL, 'f'},
     {NULL, 0, NULL, 0},
 };
 
 struct move {
-    const char *backend, *host, *port;
+    const char *backend, *filters, *host, *port;
     uint64_t bytes, window_bytes;
     unsigned lanes, passes;
     bool scattered;
@@ -80,6 +81,9 @@ static int parse(int argc, char **argv, struct move *m)
         case 'w':
             ret = whole("window", optarg, 1u << 20, &value);
             m->window_bytes = (uint64_t)value << 10;
+            break;
+        case 'f':
+            m->filters = optarg;
             break;
         case 's':
             m->scattered = true;
@@ -151,6 +155,7 @@ static int open_session(struct move *m, enum apn_role role, struct apn_error *er
                                         .host = m->host,
                                         .port = m->port,
                                         .backend = m->backend,
+                                        .filters = m->filters,
                                         .lanes = m->lanes,
                                         .window_bytes = m->window_bytes,
                                         .timeout_ms = TIMEOUT_MS,

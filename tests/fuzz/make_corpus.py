@@ -43,8 +43,8 @@ REJECT = hs(5, struct.pack("<II", 16, 0) + b"busy".ljust(160, b"\0"))
 
 
 
-def frame(kind, body, credit=0, handled=0):
-    whole = struct.pack("<BBHIQ", kind, 0, 0, credit, handled) + body
+def frame(kind, body, credit=0, handled=0, number=0):
+    whole = struct.pack("<BBHIQ", kind, 0, number, credit, handled) + body
     return struct.pack("<H", len(whole)) + whole
 
 
@@ -57,11 +57,11 @@ KEY = struct.pack("<QQQIHH", 0, 1 << 20, 1 << 40, 77, 0, 0)
 
 SEEDS = {
     "rdma_frames": {
-        "greeting": b"\0" + frame(1, b"") + frame(2, bytes(4080)) + frame(4, KEY) + frame(3, b""),
-        "written": b"\1" + frame(5, record(message(1, kind=1, length=4096, span=4096), written=1)) + frame(6, b"") + frame(7, b""),
+        "greeting": b"\0" + frame(1, b"") + frame(2, bytes(4080), number=1) + frame(4, KEY, number=2) + frame(3, b"", number=3),
+        "written": b"\1" + frame(5, record(message(1, kind=1, length=4096, span=4096), written=1)) + frame(6, b"", number=1) + frame(7, b"", number=2),
         "copied": b"\1" + frame(5, record(message(1, kind=1, length=4096, span=4096), bytes(range(256)) * 16)),
-        "crossing": b"\1" + frame(5, LONG[:8000]) + frame(5, LONG[8000:]),
-        "cut_header": b"\1" + frame(5, LONG[:20]) + frame(5, LONG[20:5000]) + frame(5, LONG[5000:]),
+        "crossing": b"\1" + frame(5, LONG[:8000]) + frame(5, LONG[8000:], number=1),
+        "cut_header": b"\1" + frame(5, LONG[:20]) + frame(5, LONG[20:5000], number=1) + frame(5, LONG[5000:], number=2),
         "outside": b"\1" + frame(5, record(message(1, kind=1, length=4096, span=4096, offset=1 << 20), written=1)),
         "zeros": b"\1" + frame(5, record(message(1, kind=2, span=262144)) + record(message(33))),
         "lying_credit": b"\0" + frame(6, b"", credit=5, handled=9),

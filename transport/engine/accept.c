@@ -66,7 +66,7 @@ int apn_lane_authorise(void *opaque, const struct apn_hello *hello, struct apn_w
     }
     /* no byte of the old link may land once the new one is welcome */
     deadline = apn_session_now(s) + CLOSE_WAIT_NS;
-    while (lane->link || lane->attached) {
+    while (lane->link || lane->attached || lane->closing) {
         lane->close_wanted = true;
         apn_session_wake_lane(lane);
         pthread_cond_broadcast(&s->changed);
@@ -76,7 +76,7 @@ int apn_lane_authorise(void *opaque, const struct apn_hello *hello, struct apn_w
             break;
         }
     }
-    if (lane->link || lane->attached) {
+    if (lane->link || lane->attached || lane->closing) {
         ret = apn_error_set(err, -EAGAIN, APN_SCOPE_LANE, "lane %u: the old connection is still being closed", lane->index);
         goto out;
     }

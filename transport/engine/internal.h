@@ -60,6 +60,7 @@ struct apn_lane {
     struct apn_link *link;       /* used by the lane's thread; others only wake it, under the lock */
     struct apn_link *attached;   /* destination: given by the accept thread, not taken over yet */
     struct apn_hello attached_hello;
+    bool closing;                /* a link is being closed, without the lock: its bytes may still land */
     bool close_wanted;           /* destination: a newer generation waits until this link is closed */
     bool idle;                   /* thread is in poll or wait and wants a wake when work comes */
     unsigned host;               /* lane that carries this logical lane's granules */

@@ -179,9 +179,11 @@ void apn_lane_down(struct apn_lane *lane, const struct apn_error *err)
     lane->link = NULL;
     apn_sender_lost(lane);
     if (link) {
+        lane->closing = true;
         pthread_mutex_unlock(&s->lock);
         s->backend->ops->link_close(link);
         pthread_mutex_lock(&s->lock);
+        lane->closing = false;
     }
     lane->close_wanted = false;
     lane->phase = lane->phase == APN_LANE_RETIRED ? APN_LANE_RETIRED : APN_LANE_IDLE;
@@ -276,9 +278,11 @@ void apn_lane_settle(struct apn_lane *lane)
         struct apn_link *link = lane->attached;
 
         lane->attached = NULL;
+        lane->closing = true;
         pthread_mutex_unlock(&s->lock);
         s->backend->ops->link_close(link);
         pthread_mutex_lock(&s->lock);
+        lane->closing = false;
         pthread_cond_broadcast(&s->changed);
     }
     if (lane->close_wanted || (s->unbinding && s->bound)) {

@@ -126,7 +126,7 @@ int apn_rdma_offer_decode(const struct apn_wire_rdma_offer *wire, struct apn_rdm
 void apn_frame_encode(const struct apn_frame *frame, uint8_t out[APN_WIRE_FRAME_BYTES])
 {
     struct apn_wire_frame wire = {
-        .type = frame->type, .credit = htole32(frame->credit), .handled = htole64(frame->handled)};
+        .type = frame->type, .sequence = htole16(frame->sequence), .credit = htole32(frame->credit), .handled = htole64(frame->handled)};
 
     memcpy(out, &wire, sizeof(wire));
 }
@@ -142,14 +142,14 @@ int apn_frame_decode(const uint8_t *in, size_t bytes, struct apn_frame *frame, s
     if (wire.type < APN_FRAME_HELLO || wire.type > APN_FRAME_END) {
         return reject(err, "frame: type", wire.type, APN_FRAME_HELLO, APN_FRAME_END);
     }
-    if (wire.reserved[0] | wire.reserved[1] | wire.reserved[2]) {
-        return reject(err, "frame: reserved byte", wire.reserved[0] | wire.reserved[1] | wire.reserved[2], 0, 0);
+    if (wire.reserved) {
+        return reject(err, "frame: reserved byte", wire.reserved, 0, 0);
     }
     if (wire.type == APN_FRAME_KEYS && (bytes - sizeof(wire)) % sizeof(struct apn_wire_key)) {
         return apn_error_set(err, -EPROTO, APN_SCOPE_LANE, "frame: %zu bytes of keys, must be a multiple of %zu",
                              bytes - sizeof(wire), sizeof(struct apn_wire_key));
     }
-    *frame = (struct apn_frame){wire.type, le32toh(wire.credit), le64toh(wire.handled)};
+    *frame = (struct apn_frame){wire.type, le16toh(wire.sequence), le32toh(wire.credit), le64toh(wire.handled)};
     return 0;
 }
 

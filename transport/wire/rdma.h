@@ -72,7 +72,8 @@ enum apn_frame_type {
 
 struct apn_wire_frame {
     uint8_t type;
-    uint8_t reserved[3];
+    uint8_t reserved;
+    uint16_t sequence; /* of the frame, from 0, wraps: a connection that repeats or skips one is broken */
     uint32_t credit;  /* frames of the peer that have left their slots, cumulative, wraps */
     uint64_t handled; /* records of the peer that are applied, cumulative */
 } __attribute__((packed));
@@ -100,6 +101,7 @@ static_assert(sizeof(struct apn_wire_key) == 32, "key");
 
 struct apn_frame {
     uint8_t type;
+    uint16_t sequence;
     uint32_t credit;
     uint64_t handled;
 };

@@ -93,6 +93,10 @@ static int enter_frame(struct apn_rdma_receiver *rx, struct apn_rdma_sender *tx,
     if (ret) {
         return ret;
     }
+    if (header.sequence != rx->sequence++) {
+        return apn_error_set(err, -EPROTO, APN_SCOPE_LANE, "frame %u came where frame %u was due", header.sequence,
+                             (uint16_t)(rx->sequence - 1));
+    }
     if (apn_rdma_sender_heard(tx, header.credit, header.handled)) {
         return apn_error_set(err, -EPROTO, APN_SCOPE_LANE, "frame: credit %u, applied %" PRIu64 ": more than was sent",
                              header.credit, header.handled);

@@ -29,6 +29,7 @@ struct apn_rdma_receiver {
     uint32_t head, tail;
     uint32_t at;            /* parsed of the frame at head; 0: its header is still to be read */
     uint8_t type;           /* of the frame at head */
+    uint16_t sequence;      /* of the next frame */
     uint32_t *emptied;      /* slots to be given back at the next poll */
     uint32_t emptied_count;
     uint32_t consumed;      /* frames whose slots went back: the peer's credit */

@@ -135,7 +135,7 @@ static void open_frame(struct apn_rdma_sender *tx, uint8_t type)
 /* the frame becomes a SEND at the end of the chain */
 static int close_frame(struct apn_rdma_sender *tx, const struct apn_rdma_told *told)
 {
-    struct apn_frame header = {tx->frame_type, told->credit, told->handled};
+    struct apn_frame header = {tx->frame_type, (uint16_t)tx->frames_sent, told->credit, told->handled};
     struct ibv_send_wr *wr;
 
     if (!tx->frame) {

@@ -46,11 +46,11 @@ static int move_held(struct agent_act *act, struct move *held, int host, struct 
         return agent_act_release(act, held->vm, NULL, NULL, error);
     }
     int status = move_cancel(held, error);
-    return status < 0 ? status
-                      : agent_error_set(error, EAGAIN,
-                                        "%s: its copy held at %s is given up first; ask again",
-                                        inventory->vms[held->vm].name,
-                                        inventory->hosts[held->to].name);
+    return status < 0
+               ? status
+               : agent_error_set(error, EAGAIN,
+                                 "%s: its copy held at %s is given up first; ask again",
+                                 inventory->vms[held->vm].name, inventory->hosts[held->to].name);
 }
 
 int agent_act_move(struct agent_act *act, int vm, int host, const char *reason, double benefit_yen,

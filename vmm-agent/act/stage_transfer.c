@@ -254,8 +254,8 @@ static void tell_progress(struct move *move)
 
 static void say_hold(struct move *move, bool hold)
 {
-    move_ask_any(move, move->source, "migrate-set-parameters",
-                 json_pack("{s:b}", "apn-hold", hold), NULL);
+    move_ask_any(move, move->source, "migrate-set-parameters", json_pack("{s:b}", "apn-hold", hold),
+                 NULL);
 }
 
 static void on_holding(struct move *move)

@@ -58,15 +58,15 @@ class Book:
     def of(self, kind):
         return [record for record in self.records if record["kind"] == kind]
 
-    def check_resumable(self, fingerprint, commit):
+    def check_resumable(self, fingerprint, measured):
         """Raise when the book belongs to another matrix or another state of the tree."""
         for header in self.of("header"):
             if header["fingerprint"] != fingerprint:
                 raise HarnessError("%s belongs to another matrix (%s): use another --out, or remove it to begin anew" % (
                     self.file_name, header["matrix"]))
-            if header["machine"]["commit"] != commit:
-                raise HarnessError("%s was begun at %s, the tree is at %s now: figures of both would be mixed; use another "
-                                   "--out, or remove it" % (self.file_name, header["machine"]["commit"], commit))
+            if header["machine"]["measured"] != measured:
+                raise HarnessError("%s was begun at commit %s, and what is measured has changed since: figures of both would be "
+                                   "mixed; use --fresh or another --out" % (self.file_name, header["machine"]["commit"]))
 
 
 def runs_by_cell(records):

@@ -4,6 +4,7 @@
 Owner: suite.  Thread: main.  Time: none.  Units: none.
 """
 import glob
+import hashlib
 import os
 import platform
 import subprocess
@@ -22,15 +23,29 @@ def read(path, default=None):
         return default
 
 
+MEASURED = ("transport", "qemu-patches", "bench/path", "bench/guest", "bench/harness")
+
+
+def _git(top, *words):
+    done = subprocess.run(["git", "-c", "safe.directory=*", "-C", top, *words], capture_output=True, text=True, timeout=30)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
 def commit(top):
     """The tree's commit; '+' when the parts that are measured differ from it."""
-    def git(*words):
-        done = subprocess.run(["git", "-c", "safe.directory=*", "-C", top, *words], capture_output=True, text=True, timeout=30)
-        return done.stdout.strip() if done.returncode == 0 else None
-    found = git("rev-parse", "--short=12", "HEAD")
+    found = _git(top, "rev-parse", "--short=12", "HEAD")
     if found is None:
         return "unknown"
-    return found + ("+" if git("status", "--porcelain", "--", "transport", "qemu-patches", "bench/path", "bench/guest") else "")
+    return found + ("+" if _git(top, "status", "--porcelain", "--", *MEASURED) else "")
+
+
+def measured(top):
+    """A word that changes when what is measured changes, and not with a commit elsewhere."""
+    trees = _git(top, "rev-parse", *("HEAD:" + part for part in MEASURED))
+    if trees is None:
+        return "unknown"
+    changed = _git(top, "diff", "HEAD", "--", *MEASURED) or ""
+    return hashlib.sha256((trees + changed).encode()).hexdigest()[:12]
 
 
 def interrupts():
@@ -49,7 +64,7 @@ def numa():
 def describe(env, top):
     """All of it, as it is now."""
     cpu0 = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
-    return {"commit": commit(top), "host": platform.node(), **environment.describe(env),
+    return {"commit": commit(top), "measured": measured(top), "host": platform.node(), **environment.describe(env),
             "kernel_command_line": read("/proc/cmdline"), "numa": numa(), "interrupts": interrupts(),
             "governor": read(cpu0, "none: the processor's frequency is not ours to govern"),
             "clock": read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),

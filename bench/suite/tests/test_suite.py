@@ -257,12 +257,12 @@ class LabBook(unittest.TestCase):
 
     def test_other_matrix_or_tree_is_refused(self):
         found = book.Book(self.name)
-        found.add("header", {"fingerprint": "f", "matrix": "m", "machine": {"commit": "abc"}})
-        found.check_resumable("f", "abc")
+        found.add("header", {"fingerprint": "f", "matrix": "m", "machine": {"commit": "abc", "measured": "t1"}})
+        found.check_resumable("f", "t1")
         with self.assertRaisesRegex(HarnessError, "another matrix"):
-            found.check_resumable("g", "abc")
-        with self.assertRaisesRegex(HarnessError, "begun at abc"):
-            found.check_resumable("f", "abc+")
+            found.check_resumable("g", "t1")
+        with self.assertRaisesRegex(HarnessError, "begun at commit abc"):
+            found.check_resumable("f", "t2")
 
 
 class Rows(unittest.TestCase):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 
 from fixture import TOP, check
 from registry import case
@@ -19,7 +20,11 @@ def run_suite(out):
 
 @case("bench: the suite measures two cells, goes on where it was, and reports", seconds=240)
 def smoke(lab):
-    out = os.path.join(lab.directory, "bench")
+    with tempfile.TemporaryDirectory(prefix="apn-it-bench-") as out:
+        return measure(out)
+
+
+def measure(out):
     first = run_suite(out)
     check(first.returncode == 0, "the suite exited %d: %s", first.returncode, (first.stderr or first.stdout)[-400:])
     with open(os.path.join(out, "report.json"), encoding="utf-8") as file:

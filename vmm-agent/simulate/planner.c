@@ -10,7 +10,7 @@
 #include "plan/rolling.h"
 #include "simulate/strategy.h"
 
-#define NAME_SIZE 16
+#define NAME_SIZE 24
 
 /* The question and what it borrows. */
 struct question {

@@ -449,10 +449,13 @@ def build_gates(program, instance, imports, span):
 
 def solve_cbc(path, seconds):
     answer = path + ".cbc"
-    subprocess.run(["cbc", path, "-ratioGap", "0", "-allowableGap", "1e-7", "-seconds",
-                    str(seconds), "-primalTolerance", "1e-9", "-solve", "-solution", answer],
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
-                   timeout=seconds * 4 + 60)
+    try:
+        subprocess.run(["cbc", path, "-ratioGap", "0", "-allowableGap", "1e-7", "-seconds",
+                        str(seconds), "-primalTolerance", "1e-9", "-solve", "-solution", answer],
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
+                       timeout=seconds * 4 + 60)
+    except subprocess.TimeoutExpired:  # its own limit counts processor time
+        return "unknown", None
     with open(answer, encoding="utf-8") as file:
         head = file.readline()
     if head.startswith("Optimal"):
@@ -466,9 +469,12 @@ def solve_highs(path, modules, seconds):
     script = ("const fs=require('fs');require('highs')().then(h=>{const r=h.solve(fs.readFileSync("
               "process.argv[1],'utf8'),{mip_rel_gap:0,mip_abs_gap:1e-7,time_limit:%d});"
               "console.log(JSON.stringify([r.Status,r.ObjectiveValue]))})" % seconds)
-    done = subprocess.run(["node", "-e", script, path], capture_output=True, text=True,
-                          env=dict(os.environ, NODE_PATH=modules), check=False,
-                          timeout=seconds * 4 + 60)
+    try:
+        done = subprocess.run(["node", "-e", script, path], capture_output=True, text=True,
+                              env=dict(os.environ, NODE_PATH=modules), check=False,
+                              timeout=seconds * 4 + 60)
+    except subprocess.TimeoutExpired:
+        return "unknown", None
     if done.returncode != 0 or not done.stdout.strip():
         return "unknown", None
     status, value = json.loads(done.stdout.strip().splitlines()[-1])
@@ -534,6 +540,7 @@ def run(args):
         print("note: second oracle left out: node or the npm package highs is not there")
     wrong, records = [], []
     seeds = chosen_seeds(args)
+    args.seconds = args.seconds or (60 if len(seeds) > COUNT_QUICK else 10)
     print(f"instances {' '.join(str(seed) for seed in seeds)}"
           if len(seeds) <= COUNT_QUICK else f"instances {seeds[0]}..{seeds[-1]}")
     with tempfile.TemporaryDirectory() as folder:
@@ -577,7 +584,8 @@ def main():
     parser.add_argument("agent", help="the vmm-agent program")
     parser.add_argument("--count", type=int, default=0, help="so many from --first on")
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--seconds", type=int, default=60, help="per exact solution")
+    parser.add_argument("--seconds", type=int, default=0,
+                        help="per exact solution (60, in the quick run 10)")
     parser.add_argument("--highs", default=os.environ.get("APN_NODE_MODULES", ""),
                         help="node_modules folder with the package highs")
     parser.add_argument("--keep", help="folder to keep instances and programs in")

@@ -6,6 +6,7 @@
 #include "dr/private.h"
 
 #define REST_S       60 /* after a refusal a guest is left alone */
+#define REARM_S      60 /* after a copy was lost, before the next one of this guest */
 #define ARM_EVERY_S  5
 #define SETTLE_MIN_S 2 /* a command takes so long to be seen in the world */
 
@@ -81,6 +82,7 @@ static bool settle(struct agent_dr *dr, struct dr_hand *hand, const struct agent
             dr_count_move(dr, hand, 1);
         }
         hand->action = DR_NONE;
+        hand->arm_ns = 0;
         return true;
     }
     if (!guest->moving && age_s > SETTLE_MIN_S) { /* it stayed where it was */
@@ -140,7 +142,7 @@ static int best_to_arm(struct agent_dr *dr, const struct agent_dr_reserve *reser
         if (guest.site != (int)reserve->site || guest.fixed || guest.moving || dests == 0 ||
             guest.armed_site >= 0 || guest.arming_site >= 0 ||
             (guest.may & AGENT_DR_MAY_MOVE) == 0 || dr->hands[index].action != DR_NONE ||
-            dr_now_ns(dr) < dr->hands[index].rest_ns) {
+            dr_now_ns(dr) < dr->hands[index].rest_ns || dr_now_ns(dr) < dr->hands[index].arm_ns) {
             continue;
         }
         bool planned = guest.wanted_site >= 0 && (dests >> guest.wanted_site & 1) != 0;
@@ -192,12 +194,14 @@ void dr_arm(struct agent_dr *dr)
         return;
     }
     dr->arm_ns = now_ns + ARM_EVERY_S * AGENT_NS_PER_S;
+    for (size_t site = 0; site < dr->schedule.site_count; site++) {
+        if (dr->sites[site].active) {
+            return; /* making a copy draws power at both ends, now of all times */
+        }
+    }
     for (size_t index = 0; index < dr->settings->reserve_count; index++) {
         const struct agent_dr_reserve *reserve = &dr->settings->reserves[index];
         struct agent_dr_cell cell = {0};
-        if (dr->sites[reserve->site].active) {
-            continue; /* it is being used */
-        }
         dr->world->cell(dr->world_opaque, reserve->site, &cell);
         double wanted_kw = reserve->down_kw - fmin(cell.give_kw, cell.held_kwh);
         double held_kw = armed_at(dr, reserve->site);
@@ -207,6 +211,9 @@ void dr_arm(struct agent_dr *dr)
         int dest = -1;
         int guest = held_kw < wanted_kw ? best_to_arm(dr, reserve, &dest) : -1;
         struct agent_error error = {0};
+        if (guest >= 0) {
+            dr->hands[guest].arm_ns = now_ns + REARM_S * AGENT_NS_PER_S;
+        }
         if (guest >= 0 && dr->world->arm(dr->world_opaque, (size_t)guest, dest, &error) < 0) {
             dr_refused(dr, (size_t)guest, "arm", &error);
         }

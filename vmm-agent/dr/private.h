@@ -31,7 +31,8 @@ enum dr_action { DR_NONE, DR_CAPPED, DR_PAUSED, DR_RELEASING, DR_MOVING };
 /** struct dr_hand - our hand on one guest
  * @kw: what it drew when we laid hand on it; @to: site it goes to
  * @stopped: it moves paused, and runs again where it arrives
- * @rest_ns: after a failure it is left alone until then */
+ * @rest_ns: after a failure it is left alone until then. @arm_ns: no new copy before; a copy that
+ * was used clears it, one that was lost does not */
 struct dr_hand {
     enum dr_action action;
     bool stopped;
@@ -39,6 +40,7 @@ struct dr_hand {
     double kw;
     int64_t since_ns;
     int64_t rest_ns;
+    int64_t arm_ns;
 };
 
 /** struct dr_site - @reference_kw: its draw before the first event that holds, NAN = none holds

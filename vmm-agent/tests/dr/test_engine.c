@@ -548,6 +548,29 @@ static void copies_are_held_beforehand(void **state)
     }
 }
 
+static void no_copies_are_made_while_answering(void **state)
+{
+    (void)state;
+    world.guests[0].seen.may |= AGENT_DR_MAY_MOVE;
+    world.settings.reserve_count = 1;
+    world.settings.reserves[0] = (struct agent_dr_reserve){0, 5, 1};
+    start();
+    pass(10);
+    assert_int_equal(world.guests[0].seen.armed_site, 1);
+    json_decref(command(agent_dr_trigger,
+                        json_pack("{s:s,s:f,s:i}", "site", "west", "down_kw", 10.0, "minutes", 3)));
+    world.guests[0].seen.armed_site = -1; /* the copy is lost */
+    pass(170);
+    assert_int_equal(world.guests[0].seen.armed_site, -1);
+    pass(20);
+    assert_int_equal(world.guests[0].seen.armed_site, 1); /* afterwards, and not before a minute */
+    world.guests[0].seen.armed_site = -1;
+    pass(50);
+    assert_int_equal(world.guests[0].seen.armed_site, -1);
+    pass(20);
+    assert_int_equal(world.guests[0].seen.armed_site, 1);
+}
+
 static void a_release_that_fails_is_made_up_for(void **state)
 {
     (void)state;
@@ -710,6 +733,7 @@ int main(void)
         CASE(cancelled_and_opted_out),
         CASE(begins_later),
         CASE(copies_are_held_beforehand),
+        CASE(no_copies_are_made_while_answering),
         CASE(a_release_that_fails_is_made_up_for),
         CASE(paused_by_an_earlier_run),
         CASE(events_made_here_outlive_the_agent),

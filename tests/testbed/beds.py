@@ -31,8 +31,9 @@ class BedPath:
     def run(self, end, *command, seconds=60.0):
         return subprocess.run(self.prefix(end) + list(command), capture_output=True, text=True, timeout=seconds)
 
-    def delay(self, rtt_ms):
-        subprocess.run([os.path.join(TOP, "tests", "testbed", "network"), "delay", "%g" % rtt_ms], check=True, timeout=30)
+    def delay(self, rtt_ms, rate=""):
+        """@rate: as tc writes it; none unless told"""
+        subprocess.run([os.path.join(TOP, "tests", "testbed", "network"), "delay", "%g" % rtt_ms, rate], check=True, timeout=60)
 
     def restore(self):
         pass

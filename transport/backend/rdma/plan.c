@@ -70,10 +70,13 @@ static int check(const struct apn_rdma_path *p, struct apn_error *err)
 
 /* ---- timers ------------------------------------------------------------------ */
 
-/* four round trips and 16 ms for a slow peer, yet all tries end within half the session's timeout */
+#define SLACK_NS 200000000ull /* the smallest window of the engine, 1 MiB, takes 131 ms on a line of 64 Mb/s */
+
+/* Four round trips and what may queue on a slow line, or everything in flight is sent again because of the queue; lost packets
+ * are asked for by the peer long before. Yet all tries end within half the session's timeout. */
 static uint8_t ack_timeout(uint64_t rtt_ns, uint32_t timeout_ms, uint8_t retries)
 {
-    const uint64_t want_ns = 4 * rtt_ns + 16000000, most_ns = (uint64_t)timeout_ms * 500000 / (retries + 1u);
+    const uint64_t want_ns = 4 * rtt_ns + SLACK_NS, most_ns = (uint64_t)timeout_ms * 500000 / (retries + 1u);
     uint8_t code = 8;
 
     while (code < 31 && (4096ull << code) < want_ns && (4096ull << (code + 1)) <= most_ns) {

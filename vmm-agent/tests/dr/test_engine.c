@@ -565,9 +565,9 @@ static void no_copies_are_made_while_answering(void **state)
     pass(20);
     assert_int_equal(world.guests[0].seen.armed_site, 1); /* afterwards, and not before a minute */
     world.guests[0].seen.armed_site = -1;
-    pass(50);
+    pass(40);
     assert_int_equal(world.guests[0].seen.armed_site, -1);
-    pass(20);
+    pass(30);
     assert_int_equal(world.guests[0].seen.armed_site, 1);
 }
 

@@ -207,8 +207,10 @@ class Rig:
 
     def one_runs(self, name, seconds=20):
         """Exactly one copy runs, and the agent says the same; returns its site."""
-        wait_until(lambda: len(self.running(name)) == 1, seconds, "one copy of %s to run; there are %s" % (name, self.copies(name)), pause=0.1)
-        site, epoch = self.running(name)[0]
+        def only():
+            running = self.running(name)
+            return running[0] if len(running) == 1 else None
+        site, epoch = wait_until(only, seconds, "one copy of %s to run; there are %s" % (name, self.copies(name)), pause=0.1)
         said = self.vm(name)
         check((said["site"], said["epoch"]) == (site, epoch), "%s runs at %s epoch %d, the agent says %s epoch %s (%s)", name, site,
               epoch, said["site"], said["epoch"], said["reason"])

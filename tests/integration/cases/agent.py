@@ -32,7 +32,7 @@ def plain(lab):
         check(rig.cli("resume", "web1").returncode == 0, "resume was refused")
         check(rig.one_runs("web1") == "tokyo", "the guest is not at tokyo")
         check(rig.cli("drain", "t1").returncode == 0, "drain was refused")
-        wait_until(lambda: rig.running("web1") and rig.running("web1")[0][0] == "fukuoka", 30, "drained host to be empty")
+        wait_until(lambda: [site for site, _ in rig.running("web1")] == ["fukuoka"], 30, "drained host to be empty")
         rig.settle()
         refused = rig.cli("migrate", "web1", "tokyo")
         check(refused.returncode == 1 and "drained" in refused.stderr, "a drained host was not refused: %s", refused.stderr)

@@ -175,13 +175,36 @@ static struct agent_fc_score unscored(void)
                                    .peak = NAN};
 }
 
+/* The method and its score: @method's alone, else the best of all; too new for any judgement:
+ * persistence, unscored. */
+static void choose(const struct agent_fc_trial *trial, const struct agent_fc_method *method,
+                   struct agent_fc_answer *answer)
+{
+    struct agent_fc_ranking ranking;
+    struct agent_fc_score score = unscored();
+    int days = 0;
+
+    answer->method = method != NULL ? method : &agent_fc_persistence;
+    answer->score = unscored();
+    if (method != NULL) {
+        days = agent_fc_backtest(method, trial, &score, NULL, NULL);
+    } else if (agent_fc_rank(trial, &ranking, NULL) == 0) {
+        answer->method = ranking.method[ranking.best];
+        score = ranking.score[ranking.best];
+        days = ranking.result[ranking.best];
+    }
+    if (days > 0) {
+        answer->score = score;
+        answer->back_tested_days = (size_t)days;
+    }
+}
+
 int agent_fc_answer_day(const struct agent_fc_case *ask, const struct agent_fc_method *method,
                         struct agent_fc_answer *answer, struct agent_error *error)
 {
     struct agent_fc_trial trial = {.base = *ask, .lead_slots = ask->day_slot - ask->known_until};
     size_t before = days_before(ask);
     size_t days = before > AGENT_FC_CHOICE_DAYS ? AGENT_FC_CHOICE_DAYS : before;
-    struct agent_fc_ranking ranking;
     struct agent_fc_score unused;
 
     if (trial.lead_slots < 0 || trial.lead_slots > AGENT_FC_LEAD_MAX || days < 2) {
@@ -198,18 +221,7 @@ int agent_fc_answer_day(const struct agent_fc_case *ask, const struct agent_fc_m
     trial.base.actual.count = (size_t)(ask->known_until - ask->actual.first_slot);
     trial.base.actual.count =
         trial.base.actual.count > ask->actual.count ? ask->actual.count : trial.base.actual.count;
-    answer->method = method != NULL ? method : &agent_fc_persistence;
-    answer->score = unscored();
-    if (agent_fc_rank(&trial, &ranking, NULL) == 0) { /* else too new for any judgement */
-        size_t chosen = ranking.best;
-        for (size_t i = 0; method != NULL && i < ranking.count; i++) {
-            chosen = ranking.method[i] == method ? i : chosen;
-        }
-        bool scored = ranking.result[chosen] > 0;
-        answer->method = ranking.method[chosen];
-        answer->score = scored ? ranking.score[chosen] : unscored();
-        answer->back_tested_days = scored ? (size_t)ranking.result[chosen] : 0;
-    }
+    choose(&trial, method, answer);
     int result = agent_fc_predict(answer->method, ask, answer->mw, error);
     if (result != 0) {
         return result;

@@ -325,7 +325,7 @@ static int give_leg(const struct question *question, const struct agent_plan *pl
         agent_time_format(
             agent_slot_start(question->signals->day_slot + plan->instance->first + slot), when);
         snprintf(vm->reason, sizeof(vm->reason),
-                 "to %.40s at %.16s: %.80s, %+.2f JPY by the plan's end",
+                 "to %.40s at %.16s JST: %.76s, %+.2f JPY by the plan's end",
                  question->ask->inventory->sites[leg->sites[slot]].name, when,
                  reason != NULL ? reason : "planned", -vm->benefit_yen);
     } else {

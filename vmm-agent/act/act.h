@@ -93,7 +93,7 @@ enum agent_vm_state {
 const char *agent_vm_state_name(enum agent_vm_state state);
 
 /** struct agent_running_vm - one machine now, by its index in the inventory
- * @host: -1 unless it is known to be there. @dest: host it is moving to, or -1
+ * @host: -1 unless it is known to be there. @dest: host it is moving to, or -1 (also while a copy is only held)
  * @since_s: agent time at which it came there; @power_w: by the declared model on measured CPU time
  * @move_bytes, @blackout_ms: of its last move, NAN = never moved. @fixed: why it must stay (paused
  * by a person, its truth unknown, pinned), or "" */

@@ -394,6 +394,8 @@ static bool begin_record(struct apn_rdma_sender *tx)
         }
         atomic_store_explicit(&tx->memory->in_use, true, memory_order_relaxed);
         written = !overlaps_pending(tx, msg) && write_extent(tx, msg);
+    }
+    if (APN_MSG_HAS_PAGES(msg->type)) {
         atomic_fetch_add(written ? &tx->totals->written_bytes : &tx->totals->copied_bytes, msg->bytes);
     }
     if (msg->type == APN_MSG_EXTENT && !written) {

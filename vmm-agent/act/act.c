@@ -286,12 +286,13 @@ const char *act_fixed(const struct machine *machine, char *out, size_t size)
 
 static void copy_machine(const struct machine *machine, struct agent_running_vm *out)
 {
-    out->state = machine->state;
-    out->host = machine->owner != NULL ? machine->owner->host : -1;
     /* a copy that is only held does not take its guest anywhere: the plan is free to use it or not
      */
-    bool leaves =
-        machine->move != NULL && machine->move->state != MOVE_QUEUED && !machine->move->hold;
+    bool held = machine->move != NULL && machine->move->hold;
+    bool leaves = machine->move != NULL && machine->move->state != MOVE_QUEUED && !held;
+
+    out->state = held && machine->state == AGENT_VM_MOVING ? AGENT_VM_RUNNING : machine->state;
+    out->host = machine->owner != NULL ? machine->owner->host : -1;
     out->dest = leaves ? machine->move->to : -1;
     out->held = machine->move != NULL && machine->move->state == MOVE_HELD;
     out->since_s = (double)machine->noted.since_s;

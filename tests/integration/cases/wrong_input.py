@@ -139,7 +139,7 @@ def refused_combinations(lab):
     words = []
     with lab.site() as site:
         source = site.source(lab.guest())
-        for capability in ("multifd", "xbzrle", "mapped-ram", "postcopy-ram", "background-snapshot", "x-colo"):
+        for capability in ("multifd", "xbzrle", "mapped-ram", "background-snapshot", "x-colo"):
             try:
                 source.qmp.execute("migrate-set-capabilities", capabilities=[{"capability": capability, "state": True}])
             except QmpError:

@@ -206,15 +206,24 @@ class Rig:
                 console.close()
 
     def one_runs(self, name, seconds=20):
-        """Exactly one copy runs, and the agent says the same; returns its site."""
+        """Exactly one copy runs, and the agent says the same within 5 s (it asks, it is not told); returns its site."""
         def only():
             running = self.running(name)
             return running[0] if len(running) == 1 else None
         site, epoch = wait_until(only, seconds, "one copy of %s to run; there are %s" % (name, self.copies(name)), pause=0.1)
+        end = time.monotonic() + 5.0
         said = self.vm(name)
+        while (said["site"], said["epoch"]) != (site, epoch) and time.monotonic() < end:
+            time.sleep(0.1)
+            said = self.vm(name)
         check((said["site"], said["epoch"]) == (site, epoch), "%s runs at %s epoch %d, the agent says %s epoch %s (%s)", name, site,
               epoch, said["site"], said["epoch"], said["reason"])
         return site
+
+    def runs_away_from(self, name, site):
+        """Some copy runs, and not at @site."""
+        running = self.running(name)
+        return bool(running) and running[0][0] != site
 
     def never_two(self, name):
         copies = self.copies(name)

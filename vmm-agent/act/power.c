@@ -12,7 +12,7 @@
 #include "support/slot.h"
 
 #define TOO_SHORT_NS (20 * AGENT_NS_PER_MS) /* CPU time counts in ticks of 10 ms */
-#define SMOOTHING    0.5
+#define SMOOTHING_S  2.0                    /* time constant of a guest's mean: single samples are rough */
 
 static const struct agent_inventory_host *host_of(const struct machine *machine)
 {
@@ -42,6 +42,8 @@ static double cores_of(struct agent_act *act, struct agent_qemu *qemu, double pa
 
 static void measure_machines(struct agent_act *act, double passed_s)
 {
+    double kept = exp(-passed_s / SMOOTHING_S); /* whatever the distance of the looks */
+
     for (size_t host = 0; host < act->inventory->host_count; host++) {
         act->hosts[host].cpu_used = 0;
     }
@@ -53,9 +55,8 @@ static void measure_machines(struct agent_act *act, double passed_s)
                 act->hosts[qemu->host].cpu_used += cores;
             }
             if (cores >= 0 && qemu == machine->owner) {
-                machine->cpu_used = machine->cpu_used > 0 ? SMOOTHING * machine->cpu_used +
-                                                                (1 - SMOOTHING) * cores
-                                                          : cores;
+                machine->cpu_used =
+                    machine->cpu_used > 0 ? kept * machine->cpu_used + (1 - kept) * cores : cores;
             }
         }
     }

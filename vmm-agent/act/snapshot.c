@@ -275,8 +275,10 @@ static json_t *machine_json(const struct machine *machine)
     const struct agent_inventory_vm *vm = &inventory->vms[machine->vm];
     const struct agent_inventory_host *host =
         machine->owner != NULL ? &inventory->hosts[machine->owner->host] : NULL;
+    /* a copy that is held ready elsewhere ("armed") moves nothing yet */
     bool moving = machine->move != NULL && machine->move->state != MOVE_QUEUED &&
-                  machine->owner != NULL && machine->state == AGENT_VM_RUNNING;
+                  !machine->move->hold && machine->owner != NULL &&
+                  machine->state == AGENT_VM_RUNNING;
     char fixed[AGENT_ACT_REASON_MAX];
     json_t *out = json_pack(
         "{s:s, s:s, s:s, s:o, s:o, s:I, s:o, s:f, s:f, s:f, s:I, s:o, s:o, s:o, s:b}", "name",

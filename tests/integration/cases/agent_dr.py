@@ -237,7 +237,7 @@ def held(lab):
                 took = meter.seconds_until(begin, lambda kw, g=guests_kw: kw - IDLE_KW <= 0.1 * g)
                 check(took is not None, "no power change: %.2f kW", meter.now())
                 seconds.append(took)
-                wait_until(lambda h=here: rig.running("web1") and rig.running("web1")[0][0] != h, 20, "the guest to run elsewhere")
+                wait_until(lambda h=here: rig.runs_away_from("web1", h), 20, "the guest to run elsewhere")
                 ask(rig, "dr-cancel", event=answer["event"])
                 rig.settle()
             finally:
@@ -279,7 +279,7 @@ def five_minutes(lab):
             here = rig.one_runs("web1")
             begin = time.monotonic()
             answer = ask(rig, "dr-trigger", site=here, level=1.0, minutes=30, within_s=300)
-            wait_until(lambda h=here: rig.running("web1") and rig.running("web1")[0][0] != h, 60, "the guest to run elsewhere")
+            wait_until(lambda h=here: rig.runs_away_from("web1", h), 60, "the guest to run elsewhere")
             seconds.append(time.monotonic() - begin)
             ask(rig, "dr-cancel", event=answer["event"])
             rig.settle()

@@ -176,8 +176,8 @@ def undeclared_disk(lab):
         with open(os.path.join(rig.host_directory("fukuoka"), "web1.img"), "wb") as file:
             file.truncate(1 << 20)
         rig.start()
-        wait_until(lambda: rig.running("web1"), 60, "the guest to run")
-        rig.cli("migrate", "web1", "tokyo")
+        rig.one_runs("web1", 60)
+        rig.migrate("web1", "tokyo")
         state = rig.settle(30)
         check(state["migrations"][0]["state"] == "failed" and "d0" in state["migrations"][0]["error"], "not refused: %s", state["migrations"][0])
         check(rig.one_runs("web1") == "fukuoka", "the guest moved")

@@ -12,7 +12,7 @@
 #include "support/slot.h"
 
 #define TOO_SHORT_NS (20 * AGENT_NS_PER_MS) /* CPU time counts in ticks of 10 ms */
-#define SMOOTHING_S  2.0                    /* time constant of a guest's mean: single samples are rough */
+#define MEAN_S       2.0                    /* single looks are rough; demand response means sites over as much */
 
 static const struct agent_inventory_host *host_of(const struct machine *machine)
 {
@@ -40,10 +40,26 @@ static double cores_of(struct agent_act *act, struct agent_qemu *qemu, double pa
     return now_s < 0 || before_s < 0 ? -1 : fmax(0, now_s - before_s) / passed_s;
 }
 
+/* Takes in that @cores were used for @passed_s; returns the mean of the last MEAN_S. */
+static double mean_cores(struct act_cpu *cpu, double passed_s, double cores)
+{
+    double time_s = 0;
+    double sum = 0;
+
+    cpu->passed_s[cpu->looks % ACT_CPU_LOOKS] = passed_s;
+    cpu->cores[cpu->looks % ACT_CPU_LOOKS] = cores;
+    cpu->looks++;
+    for (unsigned back = 1; back <= ACT_CPU_LOOKS && back <= cpu->looks && time_s < MEAN_S; back++) {
+        unsigned at = (cpu->looks - back) % ACT_CPU_LOOKS;
+        double part_s = fmin(cpu->passed_s[at], MEAN_S - time_s);
+        sum += cpu->cores[at] * part_s;
+        time_s += part_s;
+    }
+    return time_s > 0 ? sum / time_s : cores;
+}
+
 static void measure_machines(struct agent_act *act, double passed_s)
 {
-    double kept = exp(-passed_s / SMOOTHING_S); /* whatever the distance of the looks */
-
     for (size_t host = 0; host < act->inventory->host_count; host++) {
         act->hosts[host].cpu_used = 0;
     }
@@ -55,8 +71,7 @@ static void measure_machines(struct agent_act *act, double passed_s)
                 act->hosts[qemu->host].cpu_used += cores;
             }
             if (cores >= 0 && qemu == machine->owner) {
-                machine->cpu_used =
-                    machine->cpu_used > 0 ? kept * machine->cpu_used + (1 - kept) * cores : cores;
+                machine->cpu_used = mean_cores(&machine->cpu, passed_s, cores);
             }
         }
     }

@@ -20,6 +20,15 @@
 
 enum { ACT_BY_PERSON = 1, ACT_BY_DR = 2 };
 
+#define ACT_CPU_LOOKS 40 /* while demand response works they are 50 ms apart */
+
+/** struct act_cpu - the last looks at a guest's processor time, ring */
+struct act_cpu {
+    double passed_s[ACT_CPU_LOOKS];
+    double cores[ACT_CPU_LOOKS];
+    unsigned looks; /* so far */
+};
+
 /** struct machine - one virtual machine as it is */
 struct machine {
     struct agent_act *act;
@@ -33,7 +42,8 @@ struct machine {
     bool shut_down;     /* the guest or a person ended it: it is not booted again by itself */
     bool blocked;       /* truth unclear: nothing is done until a person or the facts settle it */
     double cap;         /* share of its cores, 1 = no limit */
-    double cpu_used;    /* cores */
+    double cpu_used;    /* cores, mean of the last two seconds */
+    struct act_cpu cpu;
     double move_bytes;  /* of the last move, NAN = none */
     double blackout_ms;
     int64_t unclear_ns; /* since when nothing is known, 0 = it is known */

@@ -372,6 +372,7 @@ static void nowhere(struct machine *machine, const struct agent_truth *truth)
                         machine->shut_down ? "it was shut down" : truth->why);
     }
     machine->cpu_used = 0;
+    machine->cpu.looks = 0;
     act_machine_become(machine, AGENT_VM_ABSENT, NULL);
     struct move *move = machine->move;
     if (move != NULL && move->state == MOVE_QUEUED) {

@@ -9,6 +9,7 @@
 #include <apnmig/backend.h>
 
 #include "backend/loop/loop.h"
+#include "backend/udp/udp.h"
 #include "backend/uring/backend.h"
 #include "backend/uring/link.h"
 #include "backend/uring/uring.h"
@@ -81,6 +82,12 @@ static int new_loop(struct apn_backend **out, const struct apn_backend_config *c
     return apn_loop_backend_new(out, config, err);
 }
 
+static int new_udp(struct apn_backend **out, const struct apn_backend_config *config, const char *options,
+                   struct apn_error *err)
+{
+    return apn_udp_backend_new(out, config, options, err);
+}
+
 /* uring, and in front of it rdma wherever this host and the peer have it */
 static int new_auto(struct apn_backend **out, const struct apn_backend_config *config, const char *device,
                     struct apn_error *err)
@@ -111,6 +118,7 @@ static const struct {
     {"uring", false, new_uring},
     {"rdma", true, new_rdma},
     {"auto", true, new_auto},
+    {"udp", true, new_udp},
     {"loop", false, new_loop},
 };
 
@@ -138,5 +146,5 @@ int apn_backend_new(struct apn_backend **out, const char *name, const char *filt
         return ret;
     }
     return apn_error_set(err, -ENOENT, APN_SCOPE_SESSION,
-                         "backend \"%s\": must be uring, rdma[:DEVICE[:PORT[:GID]]], auto or loop", name);
+                         "backend \"%s\": must be uring, rdma[:DEVICE[:PORT[:GID]]], udp[:OPTIONS], auto or loop", name);
 }

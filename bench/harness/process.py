@@ -22,7 +22,8 @@ class HarnessError(Exception):
     """Something outside this program did not do what it should; the text says what."""
 
 
-def _child_setup(parent):
+def tie_to(parent):
+    """A function for a child to call first: it ends when process @parent does."""
     def setup():
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:  # died in between
@@ -38,7 +39,7 @@ def start(command, log_path=None, stdout=None):
     log = open(log_path, "ab") if log_path else subprocess.DEVNULL
     try:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout or log, stderr=log,
-                                 start_new_session=True, preexec_fn=_child_setup(os.getpid()))
+                                 start_new_session=True, preexec_fn=tie_to(os.getpid()))
     except OSError as error:
         raise HarnessError("cannot start %s: %s" % (command[0], error.strerror)) from error
     finally:

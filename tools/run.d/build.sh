@@ -9,6 +9,13 @@ case $APN_BUILD in /*) ;; *) APN_BUILD=$PWD/$APN_BUILD ;; esac
 case $APN_OUT in /*) ;; *) APN_OUT=$PWD/$APN_OUT ;; esac
 export APN_BUILD APN_OUT
 
+# another clone of the same sources compiles nothing anew: meson uses ccache where it is installed
+CCACHE_DIR=${CCACHE_DIR:-$APN_CACHE/ccache}
+CCACHE_BASEDIR=$APN_TOP
+CCACHE_NOHASHDIR=1
+CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-2G}
+export CCACHE_DIR CCACHE_BASEDIR CCACHE_NOHASHDIR CCACHE_MAXSIZE
+
 # tree_lock - the name of the lock that guards this build directory
 tree_lock() {
   printf 'tree-%s' "$(printf '%s' "$APN_BUILD" | cksum | cut -d' ' -f1)"

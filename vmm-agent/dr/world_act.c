@@ -13,7 +13,7 @@
 #include "support/file.h"
 
 #define FRESH_NS   (20 * AGENT_NS_PER_MS)
-#define SMOOTH_S   3.0 /* of a guest's power: samples are short and count in ticks */
+#define FREE_NS    (2 * AGENT_NS_PER_S) /* a guest's draw is a mean of so long: before that it says how it was held */
 #define PAUSE_NS   (3 * AGENT_NS_PER_S)    /* a command is seen in the guest's state by then */
 #define YOUNG_NS   (100 * AGENT_NS_PER_MS) /* a measurement this young is not repeated */
 #define OVERHEAD_S 3.0 /* a move's preflight, start and settling beside its bytes */
@@ -141,11 +141,10 @@ static double power_of(struct agent_dr_act *world, size_t vm, const struct agent
     struct dr_known *known = &world->known[vm];
     double kw = now->power_w / 1000 * pue;
 
-    if (now->state != AGENT_VM_PAUSED && !known->capped && world->running_ns > known->kw_ns) {
-        double passed_s = (double)(world->running_ns - known->kw_ns) / 1e9;
-        double weight = known->kw > 0 ? 1 - exp(-passed_s / SMOOTH_S) : 1;
-        known->kw += weight * (kw - known->kw);
-        known->kw_ns = world->running_ns;
+    if (now->state == AGENT_VM_PAUSED || known->capped) {
+        known->free_ns = world->running_ns + FREE_NS;
+    } else if (known->kw <= 0 || world->running_ns >= known->free_ns) {
+        known->kw = kw;
     }
     return known->kw > 0 ? known->kw : group->power_w / 1000 * pue;
 }

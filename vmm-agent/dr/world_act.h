@@ -11,7 +11,8 @@
 
 /** struct dr_known - what the facade does not tell but its answers and events did
  * @queued: a move that we asked for is open. @arming: site a copy is made or held at, -1 = none
- * @paused_ns: when we paused it. @kw, @kw_ns: drawn while it runs freely, smoothed */
+ * @paused_ns: when we paused it. @kw: drawn when it last ran freely. @free_ns: from when on that is
+ * known anew, after it was held back */
 struct dr_known {
     bool paused;
     bool capped;
@@ -19,7 +20,7 @@ struct dr_known {
     int arming;
     int64_t paused_ns;
     double kw;
-    int64_t kw_ns;
+    int64_t free_ns;
 };
 
 /** struct dr_level - a battery's level, carried on from what it was told to do */

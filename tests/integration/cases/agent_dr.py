@@ -191,7 +191,7 @@ def kill_once(rig):
     return took
 
 
-@case("demand response: a call and a step of the frequency to a power change at the source; SIGKILL in between", seconds=900)
+@case("demand response: a call and a step of the frequency to a power change at the source; SIGKILL in between", seconds=900, alone=True)
 def called(lab):
     event = {}
     with DrRig(lab, vms=2, rate=32, flex=("pause",)) as rig:
@@ -218,7 +218,7 @@ def called(lab):
         figures("call", calls), statistics.median(back), figures("frequency", steps), known)
 
 
-@case("demand response: a held copy takes over within seconds", seconds=400)
+@case("demand response: a held copy takes over within seconds", seconds=400, alone=True)
 def held(lab):
     seconds = []
     with DrRig(lab, vms=1, rate=32, dr={"sites": {"fukuoka": {"reserve_kw": 0.5}, "tokyo": {"reserve_kw": 0.5}}}) as rig:
@@ -268,7 +268,7 @@ class Grid(threading.Thread):
         self.join(2)
 
 
-@case("demand response: a guest of 1 GiB runs elsewhere within a minute of a five-minute call", seconds=400)
+@case("demand response: a guest of 1 GiB runs elsewhere within a minute of a five-minute call", seconds=400, alone=True)
 def five_minutes(lab):
     with DrRig(lab, vms=1, rate=16, big=1280) as rig:
         rig.start()

@@ -18,7 +18,7 @@ def run_suite(out):
                           capture_output=True, text=True, timeout=180)
 
 
-@case("bench: the suite measures two cells, goes on where it was, and reports", seconds=240)
+@case("bench: the suite measures two cells, goes on where it was, and reports", seconds=240, alone=True)
 def smoke(lab):
     with tempfile.TemporaryDirectory(prefix="apn-it-bench-") as out:
         return measure(out)

@@ -93,7 +93,7 @@ def after_grant(lab):
         return words or "the answer was there already"
 
 
-@case("hold: a converged copy waits, follows the guest, and leaves within a second of the word", seconds=90)
+@case("hold: a converged copy waits, follows the guest, and leaves within a second of the word", seconds=90, alone=True)
 def hold(lab):
     with lab.site() as site:
         source = site.source(lab.guest(rate=20))

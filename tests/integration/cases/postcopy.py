@@ -4,6 +4,7 @@
 Memory is judged in two ways: a destination that is held paused must end with the same bytes as the source; one that runs, and
 faults, lets its guest look at every page of its own.
 """
+import contextlib
 import os
 import re
 import time
@@ -120,12 +121,32 @@ def free_huge_pages():
         return next((int(line.split()[1]) for line in lines if line.startswith("HugePages_Free")), 0)
 
 
+@contextlib.contextmanager
+def reserved_huge_pages(count):
+    """@count free huge pages; what had to be reserved for that is given back."""
+    path = "/proc/sys/vm/nr_hugepages"
+    with open(path, encoding="ascii") as file:
+        before = int(file.read())
+    missing = count - free_huge_pages()
+    try:
+        if missing > 0:
+            with open(path, "w", encoding="ascii") as file:
+                file.write("%d" % (before + missing))
+        if free_huge_pages() < count:
+            raise Skipped("%d free huge pages, needs %d, and the kernel has no more (%s)" % (free_huge_pages(), count, path))
+        yield
+    except PermissionError as error:
+        raise Skipped("%d free huge pages, needs %d: %s" % (free_huge_pages(), count, error)) from error
+    finally:
+        if missing > 0:
+            with open(path, "w", encoding="ascii") as file:
+                file.write("%d" % before)
+
+
 @case("postcopy: huge pages are placed whole")
 def huge_pages(lab):
     mib = 288
-    if free_huge_pages() < mib:  # 2 MiB each, at both ends
-        raise Skipped("%d free huge pages, needs %d (/proc/sys/vm/nr_hugepages)" % (free_huge_pages(), mib))
-    with lab.site(rate_gbps=0.5) as site:
+    with reserved_huge_pages(mib), lab.site(rate_gbps=0.5) as site:  # 2 MiB each, at both ends
         extra = ("-object", "memory-backend-memfd,id=ram0,size=%dM,hugetlb=on,prealloc=off,share=on" % mib,
                  "-machine", "memory-backend=ram0")
         source = site.source(big_guest(lab, extra=extra))
@@ -354,7 +375,7 @@ class Latencies:
             self.quantile(0.5), self.quantile(0.99), sum(map(len, self.repeats)), middle(self.busy))
 
 
-@case("postcopy: fault latency beside bulk, against stock's preempt", seconds=300)
+@case("postcopy: fault latency beside bulk, against stock's preempt", seconds=300, alone=True)
 def latency(lab):
     stock = os.environ.get("QEMU_STOCK")
     if not stock:

@@ -38,6 +38,18 @@ uint64_t conf_now(const struct conf_rig *rig)
 
 /* ---- places ---------------------------------------------------------------- */
 
+/* the dpdk backend that is made next finds the @index-th end's helper */
+static void choose_helper(unsigned index)
+{
+    const char *names = getenv("CONFORMANCE_DPDK");
+    char name[2][108];
+
+    if (names) {
+        assert_int_equal(sscanf(names, "%107s %107s", name[0], name[1]), 2);
+        setenv("APN_DPDK_SOCKET", name[index], 1);
+    }
+}
+
 /* the calling thread, and every socket it makes from now on, moves into the @index-th namespace */
 static void enter(unsigned index)
 {
@@ -45,6 +57,7 @@ static void enter(unsigned index)
     char name[2][32], path[64];
     int fd;
 
+    choose_helper(index);
     if (!names) {
         return;
     }
@@ -128,13 +141,30 @@ static void *no_resolve(void *opaque, unsigned region, uint64_t offset, uint32_t
 
 /* ---- rig ----------------------------------------------------------------- */
 
-static uint8_t *memory_new(void)
+/* CONFORMANCE_SHARED: as a guest's memory-backend-memfd,share=on. @fd: -1, or what the caller closes with the memory */
+static uint8_t *memory_new(int *fd)
 {
-    void *memory =
-        mmap(NULL, CONF_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const bool shared = getenv("CONFORMANCE_SHARED");
+    void *memory;
 
+    *fd = shared ? memfd_create("ram", MFD_CLOEXEC) : -1;
+    assert_true(!shared || (*fd >= 0 && ftruncate(*fd, CONF_MEMORY) == 0));
+    memory = mmap(NULL, CONF_MEMORY, PROT_READ | PROT_WRITE, shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, *fd, 0);
     assert_true(memory != MAP_FAILED);
     return memory;
+}
+
+/* CONFORMANCE_BACKENDS="SOURCE DEST": ends of two kinds that speak the same protocol */
+static void backend_name(bool is_source, char name[32])
+{
+    const char *names = getenv("CONFORMANCE_BACKENDS");
+    char both[2][32];
+
+    snprintf(name, 32, "%.*s", (int)strcspn(conf_backend, "-"), conf_backend);
+    if (names) {
+        assert_int_equal(sscanf(names, "%31s %31s", both[0], both[1]), 2);
+        snprintf(name, 32, "%s", both[is_source ? 0 : 1]);
+    }
 }
 
 static struct apn_backend *backend_new(struct conf_rig *rig, bool is_source, const char *port)
@@ -157,9 +187,9 @@ static struct apn_backend *backend_new(struct conf_rig *rig, bool is_source, con
     };
     struct apn_backend *be = NULL;
     struct apn_error err = {0};
-    char name[16];
+    char name[32];
 
-    snprintf(name, sizeof(name), "%.*s", (int)strcspn(conf_backend, "-"), conf_backend);
+    backend_name(is_source, name);
     if (apn_backend_new(&be, name, filters ? filters : conf_filters, &config, &err)) {
         fail_msg("backend %s: %s", conf_backend, err.text);
     }
@@ -189,8 +219,8 @@ void conf_open(struct conf_rig *rig, const struct conf_options *options)
         rig->out[i].tail = &rig->out[i].head;
         rig->in[i].tail = &rig->in[i].head;
     }
-    rig->source_memory = memory_new();
-    rig->dest_memory = memory_new();
+    rig->source_memory = memory_new(&rig->source_fd);
+    rig->dest_memory = memory_new(&rig->dest_fd);
     for (size_t i = 0; i < CONF_MEMORY / 8; i++) {
         ((uint64_t *)(void *)rig->source_memory)[i] = i * 0x9e3779b97f4a7c15ull;
     }
@@ -244,6 +274,8 @@ void conf_close(struct conf_rig *rig)
     apn_loop_world_free(rig->world);
     munmap(rig->source_memory, CONF_MEMORY);
     munmap(rig->dest_memory, CONF_MEMORY);
+    close(rig->source_fd); /* -1 is refused, and that is fine */
+    close(rig->dest_fd);
     pthread_mutex_destroy(&rig->lock);
     free(kept);
     kept = NULL;

@@ -34,7 +34,8 @@
 extern const char *conf_backend; /* "loop", "loop-virtual", "uring", ... */
 extern const char *conf_filters; /* around both ends, or NULL */
 /* Where the listener is: CONFORMANCE_HOST, "127.0.0.1" unless told. CONFORMANCE_NETNS="A B": the source's end is in
- * network namespace A, the destination's in B, with whatever path lies between. */
+ * network namespace A, the destination's in B, with whatever path lies between. CONFORMANCE_DPDK="A B": sockets of the apn-dpdk of
+ * source and destination. CONFORMANCE_BACKENDS="A B": another backend at each end. */
 extern const char *conf_host;
 extern unsigned conf_slow; /* CONFORMANCE_SLOW: how many times slower than usual this machine is */
 void conf_enter_source(void);
@@ -68,6 +69,7 @@ struct conf_rig {
     uint16_t port;
     struct conf_options options;
     uint8_t *source_memory, *dest_memory;
+    int source_fd, dest_fd; /* of the memory, -1: private */
     struct conf_end out[CONF_LANES], in[CONF_LANES];
     pthread_mutex_t lock; /* the accept thread shares what follows */
     struct apn_link *accepted[CONF_LANES];

@@ -8,6 +8,7 @@
 
 #include <apnmig/backend.h>
 
+#include "backend/dpdk/dpdk.h"
 #include "backend/loop/loop.h"
 #include "backend/udp/udp.h"
 #include "backend/uring/backend.h"
@@ -88,6 +89,12 @@ static int new_udp(struct apn_backend **out, const struct apn_backend_config *co
     return apn_udp_backend_new(out, config, options, err);
 }
 
+static int new_dpdk(struct apn_backend **out, const struct apn_backend_config *config, const char *options,
+                    struct apn_error *err)
+{
+    return apn_dpdk_backend_new(out, config, options, err);
+}
+
 /* uring, and in front of it rdma wherever this host and the peer have it */
 static int new_auto(struct apn_backend **out, const struct apn_backend_config *config, const char *device,
                     struct apn_error *err)
@@ -119,6 +126,7 @@ static const struct {
     {"rdma", true, new_rdma},
     {"auto", true, new_auto},
     {"udp", true, new_udp},
+    {"dpdk", true, new_dpdk},
     {"loop", false, new_loop},
 };
 
@@ -146,5 +154,5 @@ int apn_backend_new(struct apn_backend **out, const char *name, const char *filt
         return ret;
     }
     return apn_error_set(err, -ENOENT, APN_SCOPE_SESSION,
-                         "backend \"%s\": must be uring, rdma[:DEVICE[:PORT[:GID]]], udp[:OPTIONS], auto or loop", name);
+                         "backend \"%s\": must be uring, rdma[:DEVICE[:PORT[:GID]]], udp[:OPTIONS], dpdk[:OPTIONS], auto or loop", name);
 }

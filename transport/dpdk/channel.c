@@ -178,7 +178,8 @@ static void drop_rule(struct apn_helper *h, struct apn_channel *c)
 
 static int make_memory(struct apn_channel *c, int *out)
 {
-    const uint32_t slot = c->datagram_max < APN_RING_SLOT_MIN ? APN_RING_SLOT_MIN : c->datagram_max;
+    const uint32_t most = apn_helper_datagram_max(c->client->helper, 4);
+    const uint32_t slot = most < APN_RING_SLOT_MIN ? APN_RING_SLOT_MIN : most;
     const uint32_t slots = apn_rings_slots(slot);
     const size_t bytes = apn_rings_plan(&c->rings, NULL, slots, slots, slot);
     void *memory;
@@ -310,7 +311,8 @@ int apn_channel_open(struct apn_client *client, const struct apn_helper_msg *req
     c->client = client;
     c->key = key;
     c->bell = -1;
-    c->datagram_max = apn_helper_datagram_max(h, key.remote.family ? key.remote.family : 4);
+    c->tos = request->flags & APN_HELPER_ECN ? 2 : 0; /* ECT(0) */
+    c->datagram_max = apn_helper_datagram_max(h, key.remote.family ? key.remote.family : 6); /* listening: what fits either */
     rte_mbuf_ext_refcnt_set(&c->views, 1);
     ret = make_memory(c, &fds[0]);
     ret = ret ? ret : make_bell(c, &fds[1]);
@@ -354,11 +356,24 @@ static bool drain(struct apn_helper *h, const struct apn_channel *c)
     return true;
 }
 
-bool apn_channel_close(struct apn_helper *h, struct apn_channel *c)
+/* what its client wanted to say last; at most a ring of it, as long as the port takes it */
+static void send_rest(struct apn_channel *c)
+{
+    c->worker->now_ns = apn_helper_now();
+    while (apn_transmit(c->worker, c)) {
+        apn_worker_flush(c->worker);
+    }
+    apn_worker_flush(c->worker);
+}
+
+bool apn_channel_close(struct apn_helper *h, struct apn_channel *c, bool send)
 {
     bool drained;
 
     pthread_rwlock_wrlock(&h->lock);
+    if (send) {
+        send_rest(c);
+    }
     apn_worker_flush(c->worker);
     apn_steer_remove(&h->steer, &c->key);
     drop_rule(h, c);

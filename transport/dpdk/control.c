@@ -86,7 +86,7 @@ static void hang_up(struct apn_helper *h, struct apn_client *c, const char *why)
     bool drained = true;
 
     for (unsigned i = 0; i < APN_CHANNELS_MAX; i++) {
-        if (h->channels[i].open && h->channels[i].client == c && !apn_channel_close(h, &h->channels[i])) {
+        if (h->channels[i].open && h->channels[i].client == c && !apn_channel_close(h, &h->channels[i], false)) {
             drained = false;
         }
     }
@@ -177,7 +177,7 @@ static int close_channel(struct apn_client *client, const struct apn_helper_msg 
         snprintf(answer->text, sizeof(answer->text), "channel %u is not open here", request->channel);
         return -ENOENT;
     }
-    if (!apn_channel_close(h, &h->channels[request->channel])) {
+    if (!apn_channel_close(h, &h->channels[request->channel], true)) {
         snprintf(answer->text, sizeof(answer->text), "channel %u: the adapter still reads guest memory", request->channel);
         return -ETIMEDOUT;
     }

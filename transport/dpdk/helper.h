@@ -48,8 +48,9 @@ struct apn_channel {
     uint32_t datagram_max;
     struct rte_flow *rule;       /* in the adapter */
     struct rte_mbuf_ext_shared_info views; /* counts frames that are made of guest RAM */
-    bool came;                   /* something was put into its ring in this round */
+    uint32_t came;               /* enum apn_ring_wish bits that came true in this round */
     bool broken;                 /* no longer served, its client will be gone soon */
+    uint8_t tos;
     struct apn_path path;        /* flows: towards the remote end */
     bool path_known;
     uint32_t path_changes;
@@ -148,8 +149,9 @@ unsigned apn_transmit(struct apn_worker *w, struct apn_channel *c);
 int apn_channel_open(struct apn_client *client, const struct apn_helper_msg *request, struct apn_helper_msg *answer, int fds[2]);
 /** apn_channel_break() - its client does what no client does: serve it no more, and let control hang up. Worker. */
 void apn_channel_break(struct apn_channel *c);
-/** apn_channel_close() - returns when no frame of guest RAM is left of it, or false after a second */
-bool apn_channel_close(struct apn_helper *h, struct apn_channel *c);
+/** apn_channel_close() - returns when no frame of guest RAM is left of it, or false after a second
+ * @send: what is in its ring goes out before */
+bool apn_channel_close(struct apn_helper *h, struct apn_channel *c, bool send);
 
 /* ---- control.c ---- */
 

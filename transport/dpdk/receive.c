@@ -35,7 +35,7 @@ void apn_deliver_word(struct apn_channel *c, enum apn_arrival_kind kind, uint32_
     if (entry) {
         *entry = (struct apn_arrival_entry){.kind = (uint8_t)kind, .bytes = bytes};
         apn_rings_come_publish(&c->rings, 1);
-        c->came = true;
+        c->came |= APN_RING_ARRIVAL;
     }
 }
 
@@ -60,7 +60,7 @@ static enum apn_drop deliver(struct apn_channel *c, const uint8_t *frame, const 
     to_ring_address(&entry->remote, &p->source, p->source_port);
     to_ring_address(&entry->local, &p->dest, p->dest_port);
     apn_rings_come_publish(&c->rings, 1);
-    c->came = true;
+    c->came |= APN_RING_ARRIVAL;
     apn_count(&c->received, 1);
     apn_count(&c->received_bytes, p->message_bytes);
     return APN_DROP_NONE;

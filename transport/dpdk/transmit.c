@@ -53,6 +53,7 @@ static bool start_path(struct apn_worker *w, const struct apn_channel *c, const 
 
     memset(path, 0, sizeof(*path));
     path->source_port = c->key.local_port;
+    path->tos = c->tos;
     if (c->key.remote.family) {
         path->dest = c->key.remote;
         path->dest_port = c->key.remote_port;
@@ -251,7 +252,7 @@ unsigned apn_transmit(struct apn_worker *w, struct apn_channel *c)
         taken++;
     }
     if (taken) {
-        c->came = true; /* there is room again */
+        c->came |= APN_RING_ROOM;
         apn_worker_flush(w);
     }
     return taken;

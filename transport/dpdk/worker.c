@@ -189,10 +189,10 @@ static void wake_clients(struct apn_worker *w)
         struct apn_channel *c = &h->channels[i];
 
         if (c->open && c->worker == w && c->came) {
-            c->came = false;
-            if (apn_rings_client_wants_waking(&c->rings)) {
+            if (apn_rings_client_wants_waking(&c->rings, c->came)) {
                 apn_doorbell_ring(c->bell);
             }
+            c->came = 0;
         }
     }
 }

@@ -32,6 +32,7 @@ enum apn_helper_type {
 enum apn_helper_flags {
     APN_HELPER_ZEROCOPY = 1u << 0, /* HELLO: frames are made of guest RAM itself; REGION: ours may stay pinned */
     APN_HELPER_DEVICE = 1u << 1,   /* HELLO: an adapter reads memory by itself; it needs it pinned */
+    APN_HELPER_ECN = 1u << 2,      /* OPEN: datagrams may be marked instead of dropped (RFC 3168) */
 };
 
 /**

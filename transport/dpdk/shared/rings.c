@@ -72,13 +72,13 @@ static void store(struct apn_ring_line *line, uint32_t index)
 }
 
 /* the flag of a sleeper is taken by the first that wakes it: one byte per sleep */
-static bool take_asleep(struct apn_ring_line *line)
+static bool take_asleep(struct apn_ring_line *line, uint32_t what)
 {
     atomic_thread_fence(memory_order_seq_cst); /* our index before its flag */
-    return atomic_load_explicit(&line->asleep, memory_order_relaxed) && atomic_exchange(&line->asleep, 0);
+    return (atomic_load_explicit(&line->asleep, memory_order_relaxed) & what) && atomic_exchange(&line->asleep, 0);
 }
 
-static void put_asleep(struct apn_ring_line *line, bool asleep)
+static void put_asleep(struct apn_ring_line *line, uint32_t asleep)
 {
     atomic_store_explicit(&line->asleep, asleep, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst); /* our flag before its index */
@@ -95,7 +95,7 @@ bool apn_rings_send_publish(struct apn_rings *r, uint32_t n)
 {
     r->made += n;
     store(&r->page->send_made, r->made);
-    return take_asleep(&r->page->send_taken);
+    return take_asleep(&r->page->send_taken, 1);
 }
 
 int apn_rings_come_pending(const struct apn_rings *r)
@@ -109,9 +109,9 @@ void apn_rings_come_release(struct apn_rings *r, uint32_t n)
     store(&r->page->come_taken, r->taken);
 }
 
-void apn_rings_client_sleeps(struct apn_rings *r, bool asleep)
+void apn_rings_client_sleeps(struct apn_rings *r, uint32_t wish)
 {
-    put_asleep(&r->page->send_made, asleep);
+    put_asleep(&r->page->send_made, wish);
 }
 
 int apn_rings_send_pending(const struct apn_rings *r)
@@ -143,7 +143,7 @@ void apn_rings_helper_sleeps(struct apn_rings *r, bool asleep)
     put_asleep(&r->page->send_taken, asleep);
 }
 
-bool apn_rings_client_wants_waking(struct apn_rings *r)
+bool apn_rings_client_wants_waking(struct apn_rings *r, uint32_t what)
 {
-    return take_asleep(&r->page->send_made);
+    return take_asleep(&r->page->send_made, what);
 }

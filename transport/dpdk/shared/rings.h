@@ -67,7 +67,10 @@ struct apn_arrival_entry {
     struct apn_ring_address remote, local;
 };
 
-/** struct apn_ring_line - a cache line with one writer; @asleep has the other side as its reader */
+/** enum apn_ring_wish - what a sleeping client wants to be woken for */
+enum apn_ring_wish { APN_RING_ARRIVAL = 1u << 0, APN_RING_ROOM = 1u << 1 };
+
+/** struct apn_ring_line - a cache line with one writer of @index; @asleep is set by the same side, and cleared by who wakes it */
 struct apn_ring_line {
     _Atomic uint32_t index;
     _Atomic uint32_t asleep;
@@ -76,7 +79,7 @@ struct apn_ring_line {
 
 /** struct apn_ring_page - the first page of the memory */
 struct apn_ring_page {
-    struct apn_ring_line send_made;  /* client; asleep: the client waits for room or arrivals */
+    struct apn_ring_line send_made;  /* client; asleep: enum apn_ring_wish bits, what it waits for */
     struct apn_ring_line send_taken; /* helper; asleep: the helper waits for entries */
     struct apn_ring_line come_made;  /* helper */
     struct apn_ring_line come_taken; /* client */
@@ -132,8 +135,8 @@ bool apn_rings_send_publish(struct apn_rings *r, uint32_t n);
 /** apn_rings_come_pending() - arrivals from r->taken on. Return: count, -EPROTO. */
 int apn_rings_come_pending(const struct apn_rings *r);
 void apn_rings_come_release(struct apn_rings *r, uint32_t n);
-/** apn_rings_client_sleeps() - say so before sleeping, then look again; and false after it */
-void apn_rings_client_sleeps(struct apn_rings *r, bool asleep);
+/** apn_rings_client_sleeps() - say so before sleeping, then look again; and 0 after it. @wish: enum apn_ring_wish bits */
+void apn_rings_client_sleeps(struct apn_rings *r, uint32_t wish);
 
 /* ---- the helper's side ---- */
 
@@ -144,7 +147,7 @@ void apn_rings_send_release(struct apn_rings *r, uint32_t n);
 int apn_rings_come_room(const struct apn_rings *r);
 void apn_rings_come_publish(struct apn_rings *r, uint32_t n);
 void apn_rings_helper_sleeps(struct apn_rings *r, bool asleep);
-/** apn_rings_client_wants_waking() - after publishing or releasing */
-bool apn_rings_client_wants_waking(struct apn_rings *r);
+/** apn_rings_client_wants_waking() - after publishing or releasing. @what: enum apn_ring_wish bits that came true */
+bool apn_rings_client_wants_waking(struct apn_rings *r, uint32_t what);
 
 #endif

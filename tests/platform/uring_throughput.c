@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* uring_throughput.c - what one GiB costs on one uring link: rate, round trip and CPU seconds, one
- * JSON line per run
+/* uring_throughput.c - what one GiB costs on one link (uring's, or any other backend's): rate, round trip and CPU
+ * seconds, one JSON line per run
  *
  * Two processes: `receive PORT` and `send HOST PORT`. The receiver reports what has been applied
  * every 256 KiB or 1 ms, the sender keeps a fixed window of unreported bytes in flight, as the
@@ -20,7 +20,6 @@
 
 #include <apnmig/backend.h>
 
-#include "backend/uring/uring.h"
 #include "support/clock.h"
 
 #define REPORT_BYTES (256u << 10)
@@ -38,6 +37,8 @@ struct bench {
     uint64_t total_bytes;
     uint64_t window_bytes;
     uint32_t extent_bytes;
+    const char *name; /* of the backend */
+    bool shared;      /* memory as of memory-backend-memfd,share=on */
     int attached[2]; /* pipe: the accept thread hands the link over */
 };
 
@@ -98,13 +99,29 @@ static void stranger(void *opaque, const char *text)
 
 static void populate(struct bench *b, int fill)
 {
-    b->memory =
-        mmap(NULL, b->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const int fd = b->shared ? memfd_create("ram", MFD_CLOEXEC) : -1;
+
+    if (b->shared && (fd < 0 || ftruncate(fd, (off_t)b->memory_bytes))) {
+        die("no memfd");
+    }
+    b->memory = mmap(NULL, b->memory_bytes, PROT_READ | PROT_WRITE,
+                     b->shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd, 0);
     if (b->memory == MAP_FAILED) {
         die("no memory");
     }
     madvise(b->memory, b->memory_bytes, MADV_HUGEPAGE);
     memset(b->memory, fill, b->memory_bytes);
+}
+
+static void register_memory(struct bench *b)
+{
+    struct apn_region region = {.name = "ram", .host = b->memory, .length = b->memory_bytes,
+                                .page_size = APN_PAGE_SIZE};
+    struct apn_error err = {0};
+
+    if (b->backend->ops->region_add(b->backend, 0, &region, &err)) {
+        die(err.text);
+    }
 }
 
 static void print_result(const struct bench *b, const char *role, double seconds, double cpu,
@@ -241,7 +258,8 @@ static void usage(void)
     fputs("usage: uring-throughput [options] receive PORT | send HOST PORT\n"
           "  --bytes MIB    to transfer (1024)     --window KIB  in flight (2400)\n"
           "  --memory MIB   cycled through (256)   --extent KIB  4..256 (256)\n"
-          "  --mode MODE    auto, copy, zero-copy  (both ends take the same --bytes)\n",
+          "  --mode MODE    auto, copy, zero-copy  (both ends take the same --bytes)\n"
+          "  --backend NAME uring, udp, dpdk[:OPTIONS] ...   --shared  memory of a memfd\n",
           stderr);
     exit(2);
 }
@@ -261,11 +279,13 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = {{"bytes", 1, NULL, 'b'},  {"window", 1, NULL, 'w'},
                                             {"memory", 1, NULL, 'm'}, {"extent", 1, NULL, 'e'},
-                                            {"mode", 1, NULL, 'o'},   {NULL, 0, NULL, 0}};
+                                            {"mode", 1, NULL, 'o'},   {"backend", 1, NULL, 'n'},
+                                            {"shared", 0, NULL, 's'}, {NULL, 0, NULL, 0}};
     struct bench b = {.memory_bytes = 256u << 20,
                       .total_bytes = 1u << 30,
                       .window_bytes = 2400u << 10,
-                      .extent_bytes = 256u << 10};
+                      .extent_bytes = 256u << 10,
+                      .name = "uring"};
     struct apn_error err = {0};
     int c;
 
@@ -288,6 +308,12 @@ int main(int argc, char **argv)
         case 'o':
             b.config.send_mode = optarg;
             break;
+        case 'n':
+            b.name = optarg;
+            break;
+        case 's':
+            b.shared = true;
+            break;
         default:
             usage();
         }
@@ -301,9 +327,10 @@ int main(int argc, char **argv)
     b.config.window_hint_bytes = b.window_bytes * 4;
     b.config.sink = (struct apn_sink){resolve, &b};
     populate(&b, sending ? 0x5a : 0);
-    if (apn_uring_backend_new(&b.backend, &b.config, &err)) {
+    if (apn_backend_new(&b.backend, b.name, NULL, &b.config, &err)) {
         die(err.text);
     }
+    register_memory(&b);
     if (sending) {
         connect_link(&b);
         send_all(&b);

@@ -38,45 +38,117 @@ static size_t append(char *out, size_t used, size_t out_bytes, const char *forma
     return used < out_bytes ? used : out_bytes - 1;
 }
 
-static size_t append_way(struct path *path, enum path_way way, const struct path_counters *c, char *out,
-                         size_t out_bytes)
+static size_t append_counters(const struct path_counters *c, char *out, size_t out_bytes)
 {
-    const struct path_limits *limits = &path->options.limits[way];
     size_t n = 0;
 
 #define ADD(...) (n = append(out, n, out_bytes, __VA_ARGS__))
-    ADD("\"%s\":{\"delay_ms\":%.3f,\"rate_gbps\":%.4f,\"queue_bytes_max\":%llu,\"loss\":%g,\"cut\":%s",
-        way_names[way], (double)limits->delay_ns / 1e6, (double)limits->rate_bits_s / 1e9,
-        (unsigned long long)limits->queue_bytes, path->state[way].loss,
-        path->state[way].cut ? "true" : "false");
-    ADD(",\"frames_in\":%llu,\"bytes_in\":%llu,\"frames_passed\":%llu,\"bytes_passed\":%llu",
+    ADD("\"frames_in\":%llu,\"bytes_in\":%llu,\"frames_passed\":%llu,\"bytes_passed\":%llu",
         (unsigned long long)c->frames_in, (unsigned long long)c->bytes_in,
         (unsigned long long)c->frames[PATH_PASS], (unsigned long long)c->bytes[PATH_PASS]);
-    ADD(",\"dropped\":{\"queue\":%llu,\"loss\":%llu,\"cut\":%llu,\"error\":%llu}",
+    ADD(",\"dropped\":{\"queue\":%llu,\"loss\":%llu,\"cut\":%llu,\"error\":%llu,\"port\":%llu}",
         (unsigned long long)c->frames[PATH_DROP_QUEUE], (unsigned long long)c->frames[PATH_DROP_LOSS],
-        (unsigned long long)c->frames[PATH_DROP_CUT], (unsigned long long)c->frames[PATH_DROP_ERROR]);
+        (unsigned long long)c->frames[PATH_DROP_CUT], (unsigned long long)c->frames[PATH_DROP_ERROR],
+        (unsigned long long)c->frames[PATH_DROP_PORT]);
     ADD(",\"queue_bytes\":%llu,\"queue_bytes_peak\":%llu", (unsigned long long)c->queue_now_bytes,
         (unsigned long long)c->queue_peak_bytes);
-    ADD(",\"late_us\":{\"p50\":%.0f,\"p99\":%.0f,\"max\":%.0f}}",
+    ADD(",\"late_us\":{\"p50\":%.0f,\"p99\":%.0f,\"max\":%.0f}",
         (double)path_histogram_quantile(&c->late, 0.5) / 1e3,
         (double)path_histogram_quantile(&c->late, 0.99) / 1e3, (double)c->late.max_ns / 1e3);
 #undef ADD
     return n;
 }
 
+static void sum_counters(struct path_counters *sum, const struct path_counters *c)
+{
+    sum->frames_in += c->frames_in;
+    sum->bytes_in += c->bytes_in;
+    for (int verdict = 0; verdict < PATH_VERDICTS; verdict++) {
+        sum->frames[verdict] += c->frames[verdict];
+        sum->bytes[verdict] += c->bytes[verdict];
+    }
+    sum->queue_now_bytes += c->queue_now_bytes;
+    sum->queue_peak_bytes += c->queue_peak_bytes;
+    path_histogram_merge(&sum->late, &c->late);
+}
+
+/* both directions' head: what was asked, and whether it is cut now */
+static size_t append_asked(struct path *path, enum path_way way, char *out, size_t out_bytes)
+{
+    const struct path_limits *limits = &path->options.limits[way];
+    size_t n = append(out, 0, out_bytes, "\"%s\":{\"delay_ms\":%.3f,\"rate_gbps\":%.4f,\"queue_bytes_max\":%llu,"
+                      "\"loss\":%g,\"cut\":%s,", way_names[way], (double)limits->delay_ns / 1e6,
+                      (double)limits->rate_bits_s / 1e9, (unsigned long long)limits->queue_bytes,
+                      path->state[way].loss, path_cut_active(&path->state[way].cut, path_now()) ? "true" : "false");
+
+    if (limits->jitter_ns) {
+        n = append(out, n, out_bytes, "\"jitter_ms\":%.3f,", (double)limits->jitter_ns / 1e6);
+    }
+    if (limits->burst_frames > 1) {
+        n = append(out, n, out_bytes, "\"loss_burst\":%g,", limits->burst_frames);
+    }
+    return n;
+}
+
+/* sums, then each wavelength where there are several */
+static size_t append_way(struct path *path, enum path_way way, bool reset, char *out, size_t out_bytes)
+{
+    struct path_counters sum = {0}, *each = path->each;
+    unsigned count = path->options.wavelengths;
+    size_t n = append_asked(path, way, out, out_bytes);
+
+    for (unsigned w = 0; w < count; w++) {
+        path->engine->read(path, way, w, reset, &each[w]);
+        sum_counters(&sum, &each[w]);
+    }
+    n += append_counters(&sum, out + n, out_bytes - n);
+    for (unsigned w = 0; count > 1 && w < count; w++) {
+        n = append(out, n, out_bytes, w == 0 ? ",\"wavelengths\":[{" : ",{");
+        n += append_counters(&each[w], out + n, out_bytes - n);
+        n = append(out, n, out_bytes, w + 1 < count ? "}" : "}]");
+    }
+    return append(out, n, out_bytes, "}");
+}
+
 void path_control_stats(struct path *path, bool reset, char *out, size_t out_bytes)
 {
-    struct path_counters counters;
     size_t n = 0;
 
     n = append(out, n, out_bytes, "{\"name\":\"%s\",\"engine\":\"%s\",\"mtu\":%u,\"seed\":%llu,",
                path->options.name, path->engine->name, path->options.mtu,
                (unsigned long long)path->options.seed);
     for (int way = 0; way < PATH_WAYS; way++) {
-        path->engine->read(path, (enum path_way)way, reset, &counters);
-        n += append_way(path, (enum path_way)way, &counters, out + n, out_bytes - n);
+        n += append_way(path, (enum path_way)way, reset, out + n, out_bytes - n);
         n = append(out, n, out_bytes, way + 1 < PATH_WAYS ? "," : "}");
     }
+}
+
+/* how late frames left, as pairs of a bound in us and the frames between it and the bound before */
+static void answer_histogram(struct path *path, char *out, size_t out_bytes)
+{
+    size_t n = append(out, 0, out_bytes, "{\"name\":\"%s\",\"engine\":\"%s\"", path->options.name,
+                      path->engine->name);
+
+    for (int way = 0; way < PATH_WAYS; way++) {
+        struct path_histogram sum = {0};
+        const char *comma = "";
+
+        for (unsigned w = 0; w < path->options.wavelengths; w++) {
+            path->engine->read(path, (enum path_way)way, w, false, &path->each[w]);
+            path_histogram_merge(&sum, &path->each[w].late);
+        }
+        n = append(out, n, out_bytes, ",\"%s\":{\"frames\":%llu,\"max_us\":%.0f,\"late_us\":[", way_names[way],
+                   (unsigned long long)sum.total, (double)sum.max_ns / 1e3);
+        for (unsigned i = 0; i < PATH_HISTOGRAM_BUCKETS; i++) {
+            if (sum.counts[i]) {
+                n = append(out, n, out_bytes, "%s[%lld,%llu]", comma, (long long)path_histogram_bound_us(i),
+                           (unsigned long long)sum.counts[i]);
+                comma = ",";
+            }
+        }
+        n = append(out, n, out_bytes, "]}");
+    }
+    append(out, n, out_bytes, "}");
 }
 
 /* "ab", "ba" or nothing for both; Return: bit mask of ways, 0 when wrong */
@@ -112,19 +184,20 @@ static void refuse(char *answer, size_t answer_bytes, const char *format, ...)
     snprintf(answer, answer_bytes, "{\"error\":\"%s\"}", text);
 }
 
-static void change(struct path *path, unsigned ways, const bool *cut, const double *loss, char *answer,
-                   size_t answer_bytes)
+static void change(struct path *path, unsigned ways, const struct path_state *to, char *answer, size_t answer_bytes)
 {
     for (unsigned way = 0; way < PATH_WAYS; way++) {
+        struct path_state before = path->state[way];
         int result;
 
         if (!(ways & (1u << way))) {
             continue;
         }
-        path->state[way].cut = cut ? *cut : path->state[way].cut;
-        path->state[way].loss = loss ? *loss : path->state[way].loss;
+        path->state[way] = (struct path_state){to->loss < 0 ? before.loss : to->loss,
+                                               to->cut.until_ns < 0 ? before.cut : to->cut};
         result = path->engine->set(path, (enum path_way)way);
         if (result < 0) {
+            path->state[way] = before;
             refuse(answer, answer_bytes, "%s: direction %s: %s", path->engine->name, way_names[way],
                    strerror(-result));
             return;
@@ -133,11 +206,44 @@ static void change(struct path *path, unsigned ways, const bool *cut, const doub
     snprintf(answer, answer_bytes, "{\"ok\":true}");
 }
 
+/* what stays as it is has a negative loss, or a cut that ends before 0 */
+static const struct path_state unchanged = {-1, {0, -1}};
+
+/* "cut [MS[@MS]] [ab|ba]"; Return: false when it is not that */
+static bool answer_cut(struct path *path, const char *first, const char *second, char *answer, size_t answer_bytes)
+{
+    struct path_state to = unchanged;
+    struct path_cut plan;
+    int64_t now = path_now();
+
+    if (first && path_parse_cut(first, &plan) == 0 && parse_ways(second)) {
+        to.cut = (struct path_cut){now + plan.from_ns, now + plan.until_ns};
+        change(path, parse_ways(second), &to, answer, answer_bytes);
+        return true;
+    }
+    if (parse_ways(first) && !second) {
+        to.cut = PATH_CUT_FOREVER;
+        change(path, parse_ways(first), &to, answer, answer_bytes);
+        return true;
+    }
+    return false;
+}
+
+static void answer_loss(struct path *path, const char *first, const char *second, char *answer, size_t answer_bytes)
+{
+    struct path_state to = unchanged;
+
+    if (path_parse_probability(first, &to.loss) < 0) {
+        refuse(answer, answer_bytes, "set-loss: '%s' is not 0..1 or 0..100%%", first);
+    } else {
+        change(path, parse_ways(second), &to, answer, answer_bytes);
+    }
+}
+
 bool path_control_answer(struct path *path, const char *request, char *answer, size_t answer_bytes)
 {
     char words[REQUEST_MAX], *save = NULL, *verb, *first, *second;
-    double loss = 0;
-    bool cut;
+    struct path_state to = unchanged;
 
     snprintf(words, sizeof(words), "%s", request);
     verb = strtok_r(words, " \t\r\n", &save);
@@ -147,22 +253,19 @@ bool path_control_answer(struct path *path, const char *request, char *answer, s
         refuse(answer, answer_bytes, "one to three words wanted");
     } else if ((strcmp(verb, "stats") == 0 || strcmp(verb, "reset") == 0) && !first) {
         path_control_stats(path, verb[0] == 'r', answer, answer_bytes);
+    } else if (strcmp(verb, "histogram") == 0 && !first) {
+        answer_histogram(path, answer, answer_bytes);
     } else if (strcmp(verb, "down") == 0 && !first) {
         snprintf(answer, answer_bytes, "{\"ok\":true}");
         return true;
-    } else if ((strcmp(verb, "cut") == 0 || strcmp(verb, "restore") == 0) && parse_ways(first) &&
-               !second) {
-        cut = verb[0] == 'c';
-        change(path, parse_ways(first), &cut, NULL, answer, answer_bytes);
+    } else if (strcmp(verb, "restore") == 0 && parse_ways(first) && !second) {
+        to.cut = (struct path_cut){0, 0};
+        change(path, parse_ways(first), &to, answer, answer_bytes);
     } else if (strcmp(verb, "set-loss") == 0 && first && parse_ways(second)) {
-        if (path_parse_probability(first, &loss) < 0) {
-            refuse(answer, answer_bytes, "set-loss: '%s' is not 0..1 or 0..100%%", first);
-        } else {
-            change(path, parse_ways(second), NULL, &loss, answer, answer_bytes);
-        }
-    } else {
+        answer_loss(path, first, second, answer, answer_bytes);
+    } else if (strcmp(verb, "cut") != 0 || !answer_cut(path, first, second, answer, answer_bytes)) {
         refuse(answer, answer_bytes,
-               "unknown request '%s'; known: stats, reset, cut [ab|ba], restore [ab|ba], "
+               "unknown request '%s'; known: stats, reset, histogram, cut [MS[@MS]] [ab|ba], restore [ab|ba], "
                "set-loss P [ab|ba], down", request);
     }
     return false;
@@ -286,11 +389,11 @@ out:
     return result;
 }
 
-int path_control_request(const char *name, const char *request, bool quiet)
+int path_control_ask(const char *name, const char *request, char *answer, size_t answer_bytes)
 {
     struct sockaddr_un address;
     struct timeval limit = {.tv_sec = 5};
-    char answer[ANSWER_MAX], line[REQUEST_MAX + 2];
+    char line[REQUEST_MAX + 2];
     int fd = socket_address(name, &address);
     ssize_t n;
     int length;
@@ -309,16 +412,24 @@ int path_control_request(const char *name, const char *request, bool quiet)
         n = -errno;
         goto out;
     }
-    n = read_line(fd, answer, sizeof(answer));
-    if (n > 0 && strncmp(answer, "{\"error\"", 8) == 0) {
-        fprintf(stderr, "apn-path: %s: %s\n", name, answer);
-        n = -EINVAL;
-    } else if (n > 0 && !quiet) {
-        puts(answer);
-    } else if (n == 0) {
-        n = -EIO;
-    }
+    n = read_line(fd, answer, answer_bytes);
+    n = n == 0 ? -EIO : n;
 out:
     close(fd);
     return n < 0 ? (int)n : 0;
+}
+
+int path_control_request(const char *name, const char *request, bool quiet)
+{
+    char answer[ANSWER_MAX];
+    int result = path_control_ask(name, request, answer, sizeof(answer));
+
+    if (result == 0 && strncmp(answer, "{\"error\"", 8) == 0) {
+        fprintf(stderr, "apn-path: %s: %s\n", name, answer);
+        return -EINVAL;
+    }
+    if (result == 0 && !quiet) {
+        puts(answer);
+    }
+    return result;
 }

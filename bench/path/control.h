@@ -8,6 +8,8 @@
 
 #include <stdio.h>
 
+#define PATH_ANSWER_MAX 65536
+
 /** path_control_serve() - answer requests until one says `down` or SIGTERM, SIGINT or SIGHUP comes
  * The signals must be blocked. Return: 0 or -errno. */
 int path_control_serve(struct path *path);
@@ -17,6 +19,11 @@ int path_control_serve(struct path *path);
  * @quiet: do not print a good answer
  * Return: 0; -ENOENT when the path is not up; -EINVAL when it refused (the reason is printed); -errno. */
 int path_control_request(const char *name, const char *request, bool quiet);
+
+/** path_control_ask() - as path_control_request(), but gives the answer back
+ * @answer: receives one line of JSON without its newline
+ * Return: 0; -ENOENT when the path is not up; or another -errno. */
+int path_control_ask(const char *name, const char *request, char *answer, size_t answer_bytes);
 
 /** path_control_answer() - carry out one request
  * @answer: receives one line of JSON

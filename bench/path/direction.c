@@ -11,7 +11,6 @@
 
 #define BATCH_FRAMES     16
 #define EARLY_NS         10000 /* a frame due this soon goes with the one before: saves a sleep */
-#define UNLIMITED_BITS_S UINT64_C(40000000000) /* memory for a path without a rate */
 
 static int64_t now_ns(void)
 {
@@ -37,7 +36,7 @@ static void admit(struct path_direction *direction, int64_t now)
 
     direction->counters.frames_in++;
     direction->counters.bytes_in += wire_bytes;
-    if (!direction->cut) {
+    if (!path_cut_active(&direction->cut, now)) {
         verdict = path_shape_admit(&direction->shape, now, wire_bytes, &frame->due_ns);
     }
     if (verdict == PATH_PASS && path_store_push(&direction->store, frame) < 0) {
@@ -130,12 +129,13 @@ int path_direction_deliver(struct path_direction *direction)
 {
     struct path_frame frames[BATCH_FRAMES];
     enum path_verdict verdicts[BATCH_FRAMES];
+    int64_t now = now_ns();
     bool cut;
     int n;
 
     pthread_mutex_lock(&direction->lock);
-    n = pop_due(direction, now_ns(), frames);
-    cut = direction->cut;
+    n = pop_due(direction, now, frames);
+    cut = path_cut_active(&direction->cut, now);
     pthread_mutex_unlock(&direction->lock);
     if (n == 0) {
         return 0;
@@ -166,14 +166,6 @@ int64_t path_direction_next_due(struct path_direction *direction)
     return head ? head->due_ns : INT64_MAX;
 }
 
-static uint64_t held_bytes(const struct path_limits *limits)
-{
-    uint64_t rate = limits->rate_bits_s ? limits->rate_bits_s : UNLIMITED_BITS_S;
-    double delay_bytes = (double)rate / 8e9 * (double)(limits->delay_ns + 5000000);
-
-    return (uint64_t)delay_bytes + limits->queue_bytes;
-}
-
 int path_direction_init(struct path_direction *direction, int from_fd, int to_fd,
                         const struct path_limits *limits, uint64_t seed)
 {
@@ -182,7 +174,8 @@ int path_direction_init(struct path_direction *direction, int from_fd, int to_fd
     direction->next = (struct path_frame){.slot = {PATH_STORE_NONE, PATH_STORE_NONE, PATH_STORE_NONE}};
     pthread_mutex_init(&direction->lock, NULL);
     path_shape_init(&direction->shape, limits, seed);
-    return path_store_init(&direction->store, held_bytes(limits));
+    direction->shape.epoch_ns = now_ns();
+    return path_store_init(&direction->store, path_limits_held_bytes(limits));
 }
 
 void path_direction_done(struct path_direction *direction)
@@ -190,10 +183,10 @@ void path_direction_done(struct path_direction *direction)
     path_store_done(&direction->store);
 }
 
-void path_direction_set_cut(struct path_direction *direction, bool cut)
+void path_direction_set_cut(struct path_direction *direction, const struct path_cut *cut)
 {
     pthread_mutex_lock(&direction->lock);
-    direction->cut = cut;
+    direction->cut = *cut;
     pthread_mutex_unlock(&direction->lock);
 }
 

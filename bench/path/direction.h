@@ -14,7 +14,6 @@
 #include "store.h"
 
 #include <pthread.h>
-#include <stdbool.h>
 
 struct path_counters {
     uint64_t frames_in, bytes_in; /* wire bytes */
@@ -28,7 +27,7 @@ struct path_counters {
 struct path_direction {
     int from_fd, to_fd; /* borrowed, non-blocking */
     pthread_mutex_t lock;
-    bool cut;
+    struct path_cut cut;
     struct path_shape shape;
     struct path_store store;
     struct path_frame next; /* slots offered to the next read */
@@ -55,8 +54,9 @@ int path_direction_deliver(struct path_direction *direction);
 /** path_direction_next_due() - when the oldest frame is due, INT64_MAX when there is none */
 int64_t path_direction_next_due(struct path_direction *direction);
 
-/** path_direction_set_cut() - from now on nothing gets through, nor what is already on the way */
-void path_direction_set_cut(struct path_direction *direction, bool cut);
+/** path_direction_set_cut() - while it lasts nothing gets through, nor what is due meanwhile
+ * @cut: CLOCK_MONOTONIC */
+void path_direction_set_cut(struct path_direction *direction, const struct path_cut *cut);
 
 /** path_direction_set_loss() - @loss: probability for one frame, 0..1 */
 void path_direction_set_loss(struct path_direction *direction, double loss);

@@ -9,72 +9,22 @@
  */
 #include "path.h"
 
+#include "command.h"
 #include "tun.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#define ARGS_MAX   40
-#define OUTPUT_MAX 8192
-
-extern char **environ;
-
-/* run a command with arguments separated by spaces; its first OUTPUT_MAX - 1 bytes go to @output
- * Return: exit status, or -errno */
-static int run(const char *command, char *output)
-{
-    char words[512], *argv[ARGS_MAX + 1], *save = NULL;
-    posix_spawn_file_actions_t actions;
-    int ends[2], status, n = 0, result;
-    size_t used = 0;
-    ssize_t got;
-    pid_t pid;
-
-    snprintf(words, sizeof(words), "%s", command);
-    for (char *word = strtok_r(words, " ", &save); word && n < ARGS_MAX;
-         word = strtok_r(NULL, " ", &save)) {
-        argv[n++] = word;
-    }
-    argv[n] = NULL;
-    if (pipe2(ends, O_CLOEXEC) < 0) {
-        return -errno;
-    }
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-    result = -posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
-    while (result == 0 && used < OUTPUT_MAX - 1 &&
-           (got = read(ends[0], output + used, OUTPUT_MAX - 1 - used)) > 0) {
-        used += (size_t)got;
-    }
-    output[used] = '\0';
-    close(ends[0]);
-    if (result < 0) {
-        return result;
-    }
-    while (waitpid(pid, &status, 0) < 0) {
-        if (errno != EINTR) {
-            return -errno;
-        }
-    }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -EIO;
-}
+#define OUTPUT_MAX PATH_COMMAND_OUTPUT_MAX
 
 static int set_qdisc(struct path *path, enum path_way way, const char *verb)
 {
     const struct path_limits *limits = &path->options.limits[way];
     double on_way = (double)limits->rate_bits_s / 8e9 * (double)limits->delay_ns;
     uint64_t frames = (uint64_t)((on_way + (double)limits->queue_bytes) / path->options.mtu) + 64;
-    double loss = path->state[way].cut ? 1.0 : path->state[way].loss;
+    double loss = path->state[way].cut.until_ns > 0 ? 1.0 : path->state[way].loss;
     char command[512], output[OUTPUT_MAX], rate[48] = "";
 
     if (limits->rate_bits_s) {
@@ -84,7 +34,7 @@ static int set_qdisc(struct path *path, enum path_way way, const char *verb)
              "tc -n %s qdisc %s dev %s root netem limit %llu delay %.3fus loss %.7f%%%s",
              path->netns_name[way], verb, PATH_DEVICE_NAME, (unsigned long long)frames,
              (double)limits->delay_ns / 1e3, loss * 100, rate);
-    return run(command, output) == 0 ? 0 : -EOPNOTSUPP;
+    return path_command_run(command, output) == 0 ? 0 : -EOPNOTSUPP;
 }
 
 static void netem_close(struct path *path)
@@ -92,17 +42,18 @@ static void netem_close(struct path *path)
     char command[512], output[OUTPUT_MAX];
 
     snprintf(command, sizeof(command), "ip -n %s link del %s", path->netns_name[0], PATH_DEVICE_NAME);
-    run(command, output);
+    path_command_run(command, output);
 }
 
-static int netem_open(struct path *path)
+static int netem_open(struct path *path, char *text, size_t text_bytes)
 {
     char command[512], output[OUTPUT_MAX];
     int result = 0;
 
+    (void)text, (void)text_bytes;
     snprintf(command, sizeof(command), "ip -n %s link add %s type veth peer name %s netns %s",
              path->netns_name[0], PATH_DEVICE_NAME, PATH_DEVICE_NAME, path->netns_name[1]);
-    if (run(command, output) != 0) {
+    if (path_command_run(command, output) != 0) {
         return -EOPNOTSUPP;
     }
     for (int way = 0; result == 0 && way < PATH_WAYS; way++) {
@@ -116,6 +67,12 @@ static int netem_open(struct path *path)
 
 static int netem_set(struct path *path, enum path_way way)
 {
+    const struct path_cut *cut = &path->state[way].cut;
+
+    /* a cut that ends by itself would need somebody who waits for its end */
+    if (cut->until_ns != 0 && cut->until_ns != INT64_MAX) {
+        return -EOPNOTSUPP;
+    }
     return set_qdisc(path, way, "change") < 0 ? -EIO : 0;
 }
 
@@ -130,15 +87,17 @@ static uint64_t json_number(const char *json, const char *key)
     return at ? strtoull(at + strlen(quoted), NULL, 10) : 0;
 }
 
-static void netem_read(struct path *path, enum path_way way, bool reset, struct path_counters *counters)
+static void netem_read(struct path *path, enum path_way way, unsigned wavelength, bool reset,
+                       struct path_counters *counters)
 {
     char command[512], output[OUTPUT_MAX];
     uint64_t now[3] = {0, 0, 0};
     uint64_t *base = path->netem_base[way];
 
+    (void)wavelength;
     snprintf(command, sizeof(command), "tc -n %s -s -j qdisc show dev %s root", path->netns_name[way],
              PATH_DEVICE_NAME);
-    if (run(command, output) == 0) {
+    if (path_command_run(command, output) == 0) {
         now[0] = json_number(output, "packets");
         now[1] = json_number(output, "bytes");
         now[2] = json_number(output, "drops");

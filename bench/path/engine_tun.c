@@ -39,10 +39,11 @@ static void tun_close(struct path *path)
     }
 }
 
-static int tun_open(struct path *path)
+static int tun_open(struct path *path, char *text, size_t text_bytes)
 {
     int result = 0;
 
+    (void)text, (void)text_bytes;
     for (int end = 0; result == 0 && end < PATH_ENDS; end++) {
         result = open_end(path, end);
     }
@@ -57,13 +58,15 @@ static int tun_open(struct path *path)
 
 static int tun_set(struct path *path, enum path_way way)
 {
-    path_direction_set_cut(&path->carrier.direction[way], path->state[way].cut);
+    path_direction_set_cut(&path->carrier.direction[way], &path->state[way].cut);
     path_direction_set_loss(&path->carrier.direction[way], path->state[way].loss);
     return 0;
 }
 
-static void tun_read(struct path *path, enum path_way way, bool reset, struct path_counters *counters)
+static void tun_read(struct path *path, enum path_way way, unsigned wavelength, bool reset,
+                     struct path_counters *counters)
 {
+    (void)wavelength;
     path_direction_read(&path->carrier.direction[way], reset, counters);
 }
 

@@ -15,7 +15,7 @@ static unsigned bucket_of(uint64_t us)
     return power < PATH_HISTOGRAM_BUCKETS ? power : PATH_HISTOGRAM_BUCKETS - 1;
 }
 
-static int64_t bucket_end_us(unsigned bucket)
+int64_t path_histogram_bound_us(unsigned bucket)
 {
     unsigned power = bucket / PATH_HISTOGRAM_STEPS;
     unsigned step = bucket % PATH_HISTOGRAM_STEPS;
@@ -47,9 +47,18 @@ int64_t path_histogram_quantile(const struct path_histogram *histogram, double s
     for (unsigned i = 0; i < PATH_HISTOGRAM_BUCKETS; i++) {
         seen += histogram->counts[i];
         if (seen > 0 && seen >= wanted) {
-            end_ns = bucket_end_us(i) * 1000;
+            end_ns = path_histogram_bound_us(i) * 1000;
             return end_ns < histogram->max_ns ? end_ns : histogram->max_ns;
         }
     }
     return 0;
+}
+
+void path_histogram_merge(struct path_histogram *sum, const struct path_histogram *from)
+{
+    for (unsigned i = 0; i < PATH_HISTOGRAM_BUCKETS; i++) {
+        sum->counts[i] += from->counts[i];
+    }
+    sum->total += from->total;
+    sum->max_ns = from->max_ns > sum->max_ns ? from->max_ns : sum->max_ns;
 }

@@ -26,4 +26,10 @@ void path_histogram_add(struct path_histogram *histogram, int64_t value_ns);
  * Return: ns, 0 when nothing was counted. */
 int64_t path_histogram_quantile(const struct path_histogram *histogram, double share);
 
+/** path_histogram_merge() - add all of @from's values to @sum */
+void path_histogram_merge(struct path_histogram *sum, const struct path_histogram *from);
+
+/** path_histogram_bound_us() - values of this bucket are below it; @bucket: 0..PATH_HISTOGRAM_BUCKETS - 1 */
+int64_t path_histogram_bound_us(unsigned bucket);
+
 #endif

@@ -7,8 +7,10 @@
 #include "options.h"
 #include "path.h"
 #include "probe.h"
+#include "watch.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +20,7 @@
 
 #define DOWN_WAIT_MS 5000
 #define EXIT_USAGE   2
+#define DPDK_PROGRAM "apn-path-dpdk"
 
 static int fail(const char *format, const char *a, const char *b)
 {
@@ -33,15 +36,39 @@ static int usage_error(const char *text)
     return EXIT_USAGE;
 }
 
+/* DPDK is linked into a program of its own, beside this one, which takes the same words and becomes this
+ * process; @argv: of `up`, with the name of this program just in front */
+static int run_program_with_dpdk(char **argv)
+{
+    char file[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", file, sizeof(file) - sizeof(DPDK_PROGRAM) - 1);
+    char *slash;
+
+    if (n < 0) {
+        return fail("cannot find my own file: %s%s", strerror(errno), "");
+    }
+    file[n] = '\0';
+    slash = strrchr(file, '/');
+    strcpy(slash ? slash + 1 : file, DPDK_PROGRAM);
+    execv(file, argv - 1);
+    return errno == ENOENT ? fail("engine dpdk: there is no %s: this tree was built without DPDK (Debian: libdpdk-dev)%s",
+                                  file, "")
+                           : fail("engine dpdk: cannot run %s: %s", file, strerror(errno));
+}
+
 static int command_up(int argc, char **argv)
 {
     static struct path path; /* large, and one per process */
-    char text[256], stats[4096];
+    static char stats[PATH_ANSWER_MAX];
+    char text[512];
     sigset_t signals;
     int result;
 
     if (path_options_parse(&path.options, argc, argv, text, sizeof(text)) < 0) {
         return usage_error(text);
+    }
+    if (path.options.engine == PATH_ENGINE_DPDK && !path_engine_dpdk) {
+        return run_program_with_dpdk(argv);
     }
     /* before any thread exists, so that all of them leave these signals to the control loop */
     sigemptyset(&signals);
@@ -56,6 +83,7 @@ static int command_up(int argc, char **argv)
     result = path_control_serve(&path);
     path_control_stats(&path, false, stats, sizeof(stats));
     path_down(&path);
+    path_options_done(&path.options);
     puts(stats);
     return result < 0 ? fail("%s: control socket: %s", path.options.name, strerror(-result)) : 0;
 }
@@ -122,7 +150,7 @@ static int command_ctl(int argc, char **argv)
     int result;
 
     if (argc < 3) {
-        return usage_error("ctl: need NAME and a request: stats, reset, cut, restore, set-loss, down");
+        return usage_error("ctl: need NAME and a request: stats, reset, histogram, cut, restore, set-loss, down");
     }
     for (int i = 2; i < argc; i++) {
         if (used + strlen(argv[i]) + 2 > sizeof(request)) {
@@ -160,6 +188,23 @@ static int command_probe(int argc, char **argv)
                       : 0;
 }
 
+static int command_watch(int argc, char **argv)
+{
+    unsigned long count = 0;
+    char *end = NULL;
+    int result;
+
+    if (argc > 2) {
+        count = strtoul(argv[2], &end, 10);
+    }
+    if ((end && (*end || count == 0)) || count > PATH_WATCH_COUNT_MAX || argc > 3) {
+        return usage_error("watch: COUNT must be 1..1000000");
+    }
+    result = path_watch(argv[1], (unsigned)count);
+    return result < 0 ? fail("watch %s: %s", argv[1], result == -ENOENT ? "no such path is up" : strerror(-result))
+                      : 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
@@ -178,7 +223,8 @@ int main(int argc, char **argv)
     if (strcmp(verb, "exec") == 0) {
         return command_exec(argc - 1, argv + 1);
     }
-    if (strcmp(verb, "down") != 0 && strcmp(verb, "ctl") != 0 && strcmp(verb, "probe") != 0) {
+    if (strcmp(verb, "down") != 0 && strcmp(verb, "ctl") != 0 && strcmp(verb, "probe") != 0 &&
+        strcmp(verb, "watch") != 0) {
         return usage_error(argc > 1 ? "unknown command" : "no command given");
     }
     if (argc < 3 || !path_name_valid(argv[2])) {
@@ -186,6 +232,9 @@ int main(int argc, char **argv)
     }
     if (strcmp(verb, "down") == 0) {
         return argc == 3 ? command_down(argv[2]) : usage_error("down: one NAME only");
+    }
+    if (strcmp(verb, "watch") == 0) {
+        return command_watch(argc - 1, argv + 1);
     }
     return strcmp(verb, "ctl") == 0 ? command_ctl(argc - 1, argv + 1) : command_probe(argc - 1, argv + 1);
 }

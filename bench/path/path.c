@@ -18,10 +18,19 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char *const end_v4[PATH_ENDS] = {"10.86.0.1", "10.86.0.2"};
 static const char *const end_v6[PATH_ENDS] = {"fd86::1", "fd86::2"};
+
+int64_t path_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
 
 void path_file(const char *name, const char *suffix, char *out, size_t out_bytes)
 {
@@ -207,22 +216,32 @@ static int configure_end(struct path *path, int end)
     return result;
 }
 
-static int open_engine(struct path *path)
+static int try_engine(struct path *path, const struct path_engine_ops *engine, char *text, size_t text_bytes)
 {
-    int result;
+    int result = engine->open(path, text, text_bytes);
 
-    if (path->options.engine != PATH_ENGINE_TUN) {
-        path->engine = &path_engine_netem;
-        result = path->engine->open(path);
-        if (result != -EOPNOTSUPP || path->options.engine == PATH_ENGINE_NETEM) {
-            goto out;
-        }
+    path->engine = result < 0 ? NULL : engine;
+    return result;
+}
+
+static int open_engine(struct path *path, char *text, size_t text_bytes)
+{
+    enum path_engine wanted = path->options.engine;
+    int result = -EOPNOTSUPP;
+
+    text[0] = '\0';
+    if (wanted == PATH_ENGINE_DPDK && path_engine_dpdk) {
+        result = try_engine(path, path_engine_dpdk, text, text_bytes);
+    } else if (wanted == PATH_ENGINE_AUTO || wanted == PATH_ENGINE_NETEM) {
+        result = try_engine(path, &path_engine_netem, text, text_bytes);
     }
-    path->engine = &path_engine_tun;
-    result = path->engine->open(path);
-out:
-    if (result < 0) {
-        path->engine = NULL;
+    if (wanted == PATH_ENGINE_TUN || (wanted == PATH_ENGINE_AUTO && result == -EOPNOTSUPP)) {
+        result = try_engine(path, &path_engine_tun, text, text_bytes);
+    }
+    if (result < 0 && !text[0]) {
+        snprintf(text, text_bytes, "path %s: cannot make the devices: %s", path->options.name,
+                 result == -EOPNOTSUPP && wanted == PATH_ENGINE_NETEM ? "this kernel has no netem"
+                                                                      : strerror(-result));
     }
     return result;
 }
@@ -257,9 +276,68 @@ static int claim(struct path *path, char *text, size_t text_bytes)
     return result < 0 ? result : 0;
 }
 
+static int make_end(struct path *path, int end, char *text, size_t text_bytes)
+{
+    netns_name(path->options.name, end, path->netns_name[end]);
+    path->netns_fd[end] = path_netns_create(path->netns_name[end]);
+    if (path->netns_fd[end] < 0) {
+        int result = path->netns_fd[end];
+
+        snprintf(text, text_bytes, "namespace %s: %s%s", path->netns_name[end], strerror(-result),
+                 result == -EPERM ? " (needs CAP_SYS_ADMIN, usually root)" : "");
+        return result;
+    }
+    return 0;
+}
+
+static int make_ends(struct path *path, char *text, size_t text_bytes)
+{
+    int result = 0;
+
+    for (int end = 0; result == 0 && end < PATH_ENDS; end++) {
+        result = path->options.port[end][0] ? 0 : make_end(path, end, text, text_bytes);
+    }
+    return result;
+}
+
+static int configure_ends(struct path *path, char *text, size_t text_bytes)
+{
+    int result = 0;
+
+    for (int end = 0; result == 0 && end < PATH_ENDS; end++) {
+        if (path->options.port[end][0]) {
+            continue;
+        }
+        result = configure_end(path, end);
+        if (result < 0) {
+            snprintf(text, text_bytes, "namespace %s: cannot configure %s or TCP%s%s: %s",
+                     path->netns_name[end], PATH_DEVICE_NAME,
+                     path->options.congestion[0] ? " with congestion control " : "",
+                     path->options.congestion, strerror(-result));
+        }
+    }
+    return result;
+}
+
+/* what the options say about cuts and losses; the time of a cut counts from here */
+static int set_state(struct path *path, char *text, size_t text_bytes)
+{
+    int64_t now = path_now();
+    int result = 0;
+
+    for (int way = 0; result == 0 && path->options.cut.until_ns && way < PATH_WAYS; way++) {
+        path->state[way].cut = (struct path_cut){now + path->options.cut.from_ns, now + path->options.cut.until_ns};
+        result = path->engine->set(path, (enum path_way)way);
+        if (result < 0) {
+            snprintf(text, text_bytes, "path %s: cannot plan the cut: %s", path->options.name, strerror(-result));
+        }
+    }
+    return result;
+}
+
 int path_up(struct path *path, char *text, size_t text_bytes)
 {
-    int result, end;
+    int result;
 
     path->lock_fd = -1;
     path->netns_fd[0] = path->netns_fd[1] = path->tun_fd[0] = path->tun_fd[1] = -1;
@@ -267,38 +345,21 @@ int path_up(struct path *path, char *text, size_t text_bytes)
         path->state[way].loss = path->options.limits[way].loss;
     }
     result = claim(path, text, text_bytes);
+    if (result == 0) {
+        result = make_ends(path, text, text_bytes);
+    }
+    if (result == 0) {
+        result = open_engine(path, text, text_bytes);
+    }
+    if (result == 0) {
+        result = configure_ends(path, text, text_bytes);
+    }
+    if (result == 0) {
+        result = set_state(path, text, text_bytes);
+    }
     if (result < 0) {
-        goto fail;
+        path_down(path);
     }
-    for (end = 0; end < PATH_ENDS; end++) {
-        netns_name(path->options.name, end, path->netns_name[end]);
-        path->netns_fd[end] = path_netns_create(path->netns_name[end]);
-        if (path->netns_fd[end] < 0) {
-            result = path->netns_fd[end];
-            snprintf(text, text_bytes, "namespace %s: %s%s", path->netns_name[end], strerror(-result),
-                     result == -EPERM ? " (needs CAP_SYS_ADMIN, usually root)" : "");
-            goto fail;
-        }
-    }
-    result = open_engine(path);
-    if (result < 0) {
-        snprintf(text, text_bytes, "path %s: cannot make the devices: %s", path->options.name,
-                 result == -EOPNOTSUPP ? "this kernel has no netem" : strerror(-result));
-        goto fail;
-    }
-    for (end = 0; end < PATH_ENDS; end++) {
-        result = configure_end(path, end);
-        if (result < 0) {
-            snprintf(text, text_bytes, "namespace %s: cannot configure %s or TCP%s%s: %s",
-                     path->netns_name[end], PATH_DEVICE_NAME,
-                     path->options.congestion[0] ? " with congestion control " : "",
-                     path->options.congestion, strerror(-result));
-            goto fail;
-        }
-    }
-    return 0;
-fail:
-    path_down(path);
     return result;
 }
 

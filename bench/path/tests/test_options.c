@@ -54,6 +54,32 @@ static void pairs_set_the_directions_apart(void **state)
     assert_true(options.limits[PATH_WAY_BA].loss == 0);
 }
 
+static void what_netem_lacks_makes_auto_take_tun(void **state)
+{
+    struct path_options options;
+    char text[256];
+
+    (void)state;
+    assert_int_equal(parse(&options, text, "up p --cut 200@5000 --loss 1% --loss-burst 5"), 0);
+    assert_int_equal(options.engine, PATH_ENGINE_TUN);
+    assert_int_equal(options.cut.from_ns, 5000000000);
+    assert_int_equal(options.cut.until_ns, 5200000000);
+    assert_true(options.limits[PATH_WAY_BA].burst_frames == 5);
+}
+
+static void ports_and_queues_are_read(void **state)
+{
+    struct path_options options;
+    char text[256];
+
+    (void)state;
+    assert_int_equal(parse(&options, text, "up p --engine dpdk --port B=0000:3b:00.1 --queues 4 --wavelengths 8"), 0);
+    assert_string_equal(options.port[0], "");
+    assert_string_equal(options.port[1], "0000:3b:00.1");
+    assert_int_equal(options.queues, 4);
+    assert_int_equal(options.wavelengths, 8);
+}
+
 static void wrong_values_are_named_with_their_limits(void **state)
 {
     static const struct {
@@ -73,10 +99,29 @@ static void wrong_values_are_named_with_their_limits(void **state)
         {"up p --loss 101%", "0..1"},
         {"up p --mtu 100", "1280..65535"},
         {"up p --mtu 99999999999999999999", "1280..65535"},
-        {"up p --engine magic", "auto, tun or netem"},
+        {"up p --engine magic", "auto, tun, netem or dpdk"},
         {"up p --congestion ../x", "name"},
         {"up p --seed -1", "'-1'"},
         {"up p --ready-fd x", "descriptor"},
+        {"up p --jitter 3 --delay 2", "3 ms is more than the delay of 2 ms"},
+        {"up p --jitter x", "'x' is not 0..1000 ms"},
+        {"up p --loss-burst 0", "1..1000000 frames"},
+        {"up p --cut 0", "MS or MS@MS"},
+        {"up p --cut 200@", "MS or MS@MS"},
+        {"up p --cut 200@x", "MS or MS@MS"},
+        {"up p --cut 3600001", "MS or MS@MS"},
+        {"up p --delay-trace /nonexistent", "trace /nonexistent: No such file"},
+        {"up p --delay-trace ,", "one or two names"},
+        {"up p --wavelengths 17 --engine dpdk", "'17' is not 1..16"},
+        {"up p --wavelengths 0 --engine dpdk", "'0' is not 1..16"},
+        {"up p --wavelengths 2", "--wavelengths needs --engine dpdk"},
+        {"up p --reorder", "--reorder needs --engine dpdk"},
+        {"up p --queues 2 --engine tun", "--queues needs --engine dpdk"},
+        {"up p --port A=eth0", "--port needs --engine dpdk"},
+        {"up p --port C=eth0", "A= or B="},
+        {"up p --port A=", "A= or B="},
+        {"up p --jitter 1 --engine netem", "--jitter: the engines tun and dpdk have it"},
+        {"up p --cut 5 --engine netem", "--cut: the engines tun and dpdk have it"},
         {"up p --bogus", "unknown option"},
         {"up p --delay", "missing value"},
         {"up", "need one NAME"},
@@ -102,6 +147,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_600_km),
         cmocka_unit_test(pairs_set_the_directions_apart),
+        cmocka_unit_test(what_netem_lacks_makes_auto_take_tun),
+        cmocka_unit_test(ports_and_queues_are_read),
         cmocka_unit_test(wrong_values_are_named_with_their_limits),
     };
 

@@ -11,7 +11,7 @@
 
 static struct path_shape make(uint64_t rate, uint64_t queue, double loss)
 {
-    struct path_limits limits = {3 * MS, rate, queue, loss};
+    struct path_limits limits = {.delay_ns = 3 * MS, .rate_bits_s = rate, .queue_bytes = queue, .loss = loss};
     struct path_shape shape;
 
     path_shape_init(&shape, &limits, 7);
@@ -97,7 +97,7 @@ static void without_rate_there_is_no_queue(void **state)
 
 static int losses(uint64_t seed, double loss, int *first)
 {
-    struct path_limits limits = {0, 0, 65536, loss};
+    struct path_limits limits = {.queue_bytes = 65536, .loss = loss};
     struct path_shape shape;
     int lost = 0;
     int64_t due;
@@ -140,6 +140,95 @@ static void lost_frames_use_the_line(void **state)
     assert_int_equal(due, 20000 + 3 * MS);
 }
 
+/* length of the losses in a row that begin at @i of @lost */
+static int run_at(const bool *lost, int i, int count)
+{
+    int n = 0;
+
+    while (i + n < count && lost[i + n]) {
+        n++;
+    }
+    return n;
+}
+
+static void bursts_have_the_asked_share_and_length(void **state)
+{
+    struct path_limits limits = {.queue_bytes = 65536, .loss = 0.02, .burst_frames = 10};
+    static bool lost[400000];
+    int count = sizeof(lost) / sizeof(lost[0]), sum = 0, bursts = 0;
+    struct path_shape shape;
+    int64_t due;
+
+    (void)state;
+    path_shape_init(&shape, &limits, 3);
+    for (int i = 0; i < count; i++) {
+        lost[i] = path_shape_admit(&shape, i, 100, &due) == PATH_DROP_LOSS;
+        sum += lost[i];
+    }
+    for (int i = 0; i < count; i += run_at(lost, i, count) + 1) {
+        bursts += lost[i];
+    }
+    assert_in_range(sum, 6900, 9100);          /* 8000 expected */
+    assert_in_range(sum * 10 / bursts, 90, 110); /* a mean of 10 */
+}
+
+static void jitter_spreads_evenly_and_keeps_the_order(void **state)
+{
+    struct path_limits limits = {.delay_ns = 3 * MS, .queue_bytes = 65536, .jitter_ns = MS, .reorder = true};
+    struct path_shape shape;
+    int64_t due, before = 0, sum = 0, least = INT64_MAX, most = 0;
+
+    (void)state;
+    path_shape_init(&shape, &limits, 5);
+    for (int i = 0; i < 10000; i++) {
+        assert_int_equal(path_shape_admit(&shape, i * MS, 100, &due), PATH_PASS);
+        due -= i * MS;
+        sum += due;
+        least = due < least ? due : least;
+        most = due > most ? due : most;
+    }
+    assert_in_range(sum / 10000, 3 * MS - MS / 50, 3 * MS + MS / 50);
+    assert_in_range(least, 2 * MS, 2 * MS + MS / 100);
+    assert_in_range(most, 4 * MS - MS / 100, 4 * MS);
+    limits.reorder = false;
+    path_shape_init(&shape, &limits, 5);
+    for (int i = 0; i < 10000; i++) {
+        assert_int_equal(path_shape_admit(&shape, i * 1000, 100, &due), PATH_PASS);
+        assert_true(due >= before);
+        before = due;
+    }
+}
+
+static void jitter_does_not_change_the_losses(void **state)
+{
+    struct path_limits limits = {.delay_ns = 3 * MS, .queue_bytes = 65536, .loss = 0.1};
+    struct path_shape plain, jittery;
+    int64_t due;
+
+    (void)state;
+    path_shape_init(&plain, &limits, 9);
+    limits.jitter_ns = MS;
+    path_shape_init(&jittery, &limits, 9);
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(path_shape_admit(&plain, i, 100, &due), path_shape_admit(&jittery, i, 100, &due));
+    }
+}
+
+static void cuts_begin_and_end(void **state)
+{
+    struct path_cut none = {0, 0}, forever = PATH_CUT_FOREVER, once = {5, 8};
+
+    (void)state;
+    assert_false(path_cut_active(&none, 0));
+    assert_false(path_cut_active(&none, INT64_MAX - 1));
+    assert_true(path_cut_active(&forever, 0));
+    assert_true(path_cut_active(&forever, INT64_MAX - 1));
+    assert_false(path_cut_active(&once, 4));
+    assert_true(path_cut_active(&once, 5));
+    assert_true(path_cut_active(&once, 7));
+    assert_false(path_cut_active(&once, 8));
+}
+
 static void cut_segments_carry_their_headers(void **state)
 {
     (void)state;
@@ -160,6 +249,10 @@ int main(void)
         cmocka_unit_test(without_rate_there_is_no_queue),
         cmocka_unit_test(losses_follow_probability_and_seed),
         cmocka_unit_test(lost_frames_use_the_line),
+        cmocka_unit_test(bursts_have_the_asked_share_and_length),
+        cmocka_unit_test(jitter_spreads_evenly_and_keeps_the_order),
+        cmocka_unit_test(jitter_does_not_change_the_losses),
+        cmocka_unit_test(cuts_begin_and_end),
         cmocka_unit_test(cut_segments_carry_their_headers),
     };
 

@@ -187,13 +187,29 @@ static bool build_one(struct apn_dg_link *link, uint64_t now_ns)
     return true;
 }
 
+/* @what was done when the port turned out to be broken; its carrier may know why */
+static void port_failed(struct apn_dg_link *link, const char *what, int code)
+{
+    struct apn_carrier *carrier = link->port->carrier;
+    struct apn_carrier_counters c = {0};
+
+    if (code == -ENOLINK) {
+        carrier->ops->counters(carrier, &c);
+    }
+    if (c.note[0]) {
+        apn_dg_link_fail(link, code, "%s", c.note);
+    } else {
+        apn_dg_link_fail(link, code, "%s: %s", what, strerror(-code));
+    }
+}
+
 static void send_failed(struct apn_dg_link *link, int code)
 {
     if (code == -EMSGSIZE) {
         apn_dg_link_fail(link, code, "the path became narrower: %u bytes fit in a datagram, agreed were %u", link->port->datagram_max,
                          link->tx.datagram_max);
     } else {
-        apn_dg_link_fail(link, code, "send: %s", strerror(-code));
+        port_failed(link, "send", code);
     }
 }
 
@@ -327,7 +343,7 @@ static bool receive_some(struct apn_dg_link *link)
         if (n < 0 && link->stage < APN_DG_UP) {
             apn_dg_shake_refused(link, n, now_ns);
         } else if (n < 0) {
-            apn_dg_link_fail(link, n, "receive: %s", strerror(-n));
+            port_failed(link, "receive", n);
         }
         for (int k = 0; k < n && link->stage <= APN_DG_UP && link->port == port; k++) { /* arrivals live as long as the port */
             take_datagram(link, &arrivals[k], now_ns);

@@ -139,7 +139,7 @@ enum apn_port_wait {
  *              the first one is too large by now (datagram_max says what fits); -ECONNREFUSED: the peer's host says nobody is
  *              there; other -errno: the port is broken. @endpoint: listening ports only, where to (as in an arrival), else NULL.
  * @receive:    what has arrived, up to @max. Never waits. What is not wanted needs no further call. Return: 0..@max,
- *              -ECONNREFUSED as above, other -errno: the port is broken.
+ *              -ECONNREFUSED as above, other -errno: the port is broken (-ENOLINK: the note of @counters says why).
  * @read:       @arrival's bytes behind its head, into @iov, which has exactly total_bytes - head_bytes of room; before the
  *              next receive(), at most once per arrival. Only called when head_bytes < total_bytes. Return: 0; -errno: it is
  *              lost, and some of @iov may have been written.

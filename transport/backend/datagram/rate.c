@@ -9,6 +9,8 @@
 #define STARTUP_GAIN   2.77
 #define LOSS_SHARED    0.02
 #define PATIENCE_NS    2000000ull
+#define BUSY_ROUNDS    8u
+#define SHARED_LEAST   (32u << 10) /* per round trip: a shared path leaves us this much */
 
 static const double cycle[] = {1.25, 0.75, 1, 1, 1, 1, 1, 1};
 #define PHASES (sizeof(cycle) / sizeof(cycle[0]))
@@ -48,9 +50,13 @@ static void update(struct apn_dg_rate *r)
 {
     const uint64_t best = apn_dg_rate_best(r), rtt = rtt_or_first(r);
     const uint64_t first = r->shared ? APN_DG_FIRST_SHARED : APN_DG_FIRST_OWN;
-    double base = best ? (double)best : (double)first / (double)rtt * NS_PER_S;
-    double rate = base * (best ? gain_now(r) : 1), bdp;
+    const double guess = (double)first / (double)rtt * NS_PER_S;
+    double base = (double)best, rate = base * gain_now(r), bdp;
 
+    if (r->startup) { /* few words before the bulk say nothing of the path */
+        rate = rate < guess ? guess : rate;
+        base = base < guess ? guess : base;
+    }
     rate = rate > (double)r->cap ? (double)r->cap : rate;
     rate = r->floor && rate < (double)r->floor ? (double)r->floor : rate;
     rate = r->ceiling && rate > (double)r->ceiling ? (double)r->ceiling : rate;
@@ -109,14 +115,19 @@ void apn_dg_rate_rtt(struct apn_dg_rate *r, uint64_t rtt_ns, uint64_t now_ns)
 static void look_whether_full(struct apn_dg_rate *r, const struct apn_dg_sample *s)
 {
     const uint64_t best = apn_dg_rate_best(r);
+    const bool tells = !s->app_limited || has_queue(r);
 
-    if (s->app_limited && !has_queue(r)) {
-        return;
+    if (!tells && r->round_acked < APN_DG_CWND_MIN) {
+        return; /* hardly anything was sent */
     }
     if (best >= r->full_rate + r->full_rate / 4) {
         r->full_rate = best;
-        r->full_rounds = 0;
-    } else if (++r->full_rounds >= 3 || has_queue(r)) {
+        r->full_rounds = r->busy_rounds = 0;
+        return;
+    }
+    /* a sender that is held back by whoever gives it work never shows what the path can do; after a while that is enough */
+    r->full_rounds += tells;
+    if (r->full_rounds >= 3 || has_queue(r) || ++r->busy_rounds >= BUSY_ROUNDS) {
         r->startup = false;
         r->draining = true;
     }
@@ -125,6 +136,7 @@ static void look_whether_full(struct apn_dg_rate *r, const struct apn_dg_sample 
 static void judge_shared(struct apn_dg_rate *r)
 {
     const uint64_t best = apn_dg_rate_best(r);
+    const uint64_t least = (uint64_t)(SHARED_LEAST * NS_PER_S / (double)rtt_or_first(r));
     const bool lossy = r->round_lost > LOSS_SHARED * (double)(r->round_acked + r->round_lost);
 
     if (best && (r->round_marked || lossy || has_queue(r))) {
@@ -132,7 +144,7 @@ static void judge_shared(struct apn_dg_rate *r)
 
         r->cap = from - from * 3 / 10;
         r->cap = r->cap < r->floor ? r->floor : r->cap;
-        r->cap = r->cap < RATE_MIN ? RATE_MIN : r->cap;
+        r->cap = r->cap < least ? least : r->cap;
         if (r->startup) {
             r->startup = false;
             r->draining = true;

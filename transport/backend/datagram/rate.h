@@ -15,7 +15,7 @@
  *   quarter (and 2 ms), a queue of ours is standing somewhere, and sending slows down by a tenth until it is gone.
  *
  *   A shared path asks for more: marks (ECN), a standing queue or losses above 2 % within a round trip take 30 % off, once per
- *   round trip, down to the floor; quiet round trips give 5 % back.
+ *   round trip, down to the floor (never below 32 KiB per round trip); quiet round trips give 5 % back.
  *
  *   Without acknowledgements no round ends and no sample is taken: after a cut the rate is what it was before. */
 #ifndef APN_DATAGRAM_RATE_H
@@ -56,7 +56,7 @@ struct apn_dg_rate {
     unsigned round;
     uint64_t round_start_ns;
     uint64_t full_rate;
-    unsigned full_rounds;
+    unsigned full_rounds, busy_rounds;
     uint64_t rtt_min_ns, rtt_ns, rtt_var_ns; /* 0 unknown; smoothed (RFC 6298) */
     uint64_t rtt_min_at_ns, rtt_next_min_ns;
     unsigned phase;          /* of the cycle of eight */

@@ -337,7 +337,7 @@ static void sample_of(struct apn_dg_sender *tx, uint64_t number, struct apn_dg_s
 
     sample->delivered_bytes = tx->acked_bytes - packet->delivered_bytes;
     sample->interval_ns = sent_ns > acked_ns ? sent_ns : acked_ns;
-    sample->app_limited = packet->app_limited;
+    sample->app_limited = packet->app_limited || packet->sent_ns < tx->silent_until_ns;
     sample->round_ended = number >= tx->round_end;
     if (sample->round_ended) {
         tx->round_end = tx->next;
@@ -408,6 +408,9 @@ int apn_dg_sender_acked(struct apn_dg_sender *tx, const struct apn_dg_ack *ack, 
     tx->delivered = ack->delivered > tx->delivered ? ack->delivered : tx->delivered;
     tx->unsent = tx->unsent > tx->delivered ? tx->unsent : tx->delivered;
     tx->released = ack->released > tx->released ? ack->released : tx->released;
+    if (tx->probes) {
+        tx->silent_until_ns = now_ns; /* the path was away: what was sent before says nothing about its rate */
+    }
     regret(tx, ack);
     look_again(tx, ack, &sample, now_ns);
     scan(tx, ack, &sample, now_ns);

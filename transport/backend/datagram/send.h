@@ -82,6 +82,7 @@ struct apn_dg_sender {
     uint64_t acked_bytes, acked_ns, first_ns;
     uint64_t round_end;                 /* round ends when this number arrives */
     uint64_t oldest_ns;                 /* when the present silence began: last news, or first send after none was due */
+    uint64_t silent_until_ns;           /* when news came after they had to be asked for */
     uint64_t app_limited_until;         /* acked_bytes at which samples mean something again */
     uint64_t probed_ns;                 /* last probe, */
     unsigned probes;                    /* and how many since the last news */

@@ -115,7 +115,11 @@ struct apn_msg conf_extent(struct conf_rig *rig, uint64_t offset, uint32_t span)
 struct conf_raw {
     struct apn_loop_raw *loop;
     int fd;
+    uint64_t id_in, id_out, number; /* datagrams: of the lane, once up */
 };
+
+/** conf_datagrams() - is the backend under test made of datagrams? Then a stranger is a datagram, and silence is nobody */
+bool conf_datagrams(void);
 
 void conf_raw_connect(struct conf_rig *rig, struct conf_raw *raw);
 /** conf_raw_server() - a port where nobody speaks the protocol; conf_raw_accept() takes its
@@ -125,6 +129,10 @@ void conf_raw_accept(struct conf_rig *rig, int server, struct conf_raw *raw);
 void conf_raw_send(struct conf_rig *rig, struct conf_raw *raw, const void *bytes, size_t length);
 /** conf_raw_recv() - one piece of what the peer says. Return: bytes, 0 = closed or reset. */
 size_t conf_raw_recv(struct conf_rig *rig, struct conf_raw *raw, void *bytes, size_t room);
+/** conf_raw_say() - after conf_raw_up(): @bytes where a message goes; in a well-made datagram, when the backend is made of these */
+void conf_raw_say(struct conf_rig *rig, struct conf_raw *raw, const void *bytes, size_t length);
+/** conf_raw_open() - a HELLO of 112 bytes, in an OPEN when the backend is made of datagrams */
+void conf_raw_open(struct conf_rig *rig, struct conf_raw *raw, const void *hello);
 void conf_raw_close(struct conf_raw *raw);
 /** conf_raw_up() - a raw peer that has done the handshake properly */
 void conf_raw_up(struct conf_rig *rig, struct conf_raw *raw, unsigned lane);

@@ -8,7 +8,18 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "backend/datagram/wire.h"
 #include "conformance/harness.h"
+
+bool conf_datagrams(void)
+{
+    return !strncmp(conf_backend, "udp", 3) || !strncmp(conf_backend, "dpdk", 4);
+}
+
+static int raw_type(void)
+{
+    return (conf_datagrams() ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC;
+}
 
 static struct sockaddr_in listening_at(uint16_t port)
 {
@@ -29,7 +40,7 @@ void conf_raw_connect(struct conf_rig *rig, struct conf_raw *raw)
         assert_int_equal(apn_loop_raw_connect(rig->world, port, &raw->loop), 0);
         return;
     }
-    raw->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    raw->fd = socket(AF_INET, raw_type(), 0);
     assert_true(raw->fd >= 0);
     assert_int_equal(connect(raw->fd, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_int_equal(fcntl(raw->fd, F_SETFL, O_NONBLOCK), 0);
@@ -47,13 +58,27 @@ uint16_t conf_raw_server(struct conf_rig *rig, int *fd)
         return port;
     }
     conf_enter_dest();
-    *fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    *fd = socket(AF_INET, raw_type() | SOCK_NONBLOCK, 0);
     conf_enter_source();
     assert_true(*fd >= 0);
     assert_int_equal(bind(*fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(listen(*fd, 8), 0);
+    assert_true(conf_datagrams() || listen(*fd, 8) == 0);
     assert_int_equal(getsockname(*fd, (struct sockaddr *)&address, &length), 0);
     return ntohs(address.sin_port);
+}
+
+/* whoever sends the first datagram is the peer. Return: fd, -1 = nobody yet */
+static int accept_datagrams(int server)
+{
+    struct sockaddr_in from;
+    socklen_t length = sizeof(from);
+    char byte;
+
+    if (recvfrom(server, &byte, 1, MSG_TRUNC, (struct sockaddr *)&from, &length) < 0) {
+        return -1;
+    }
+    assert_int_equal(connect(server, (struct sockaddr *)&from, length), 0);
+    return dup(server);
 }
 
 void conf_raw_accept(struct conf_rig *rig, int server, struct conf_raw *raw)
@@ -65,7 +90,7 @@ void conf_raw_accept(struct conf_rig *rig, int server, struct conf_raw *raw)
                 return;
             }
         } else {
-            raw->fd = accept4(server, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+            raw->fd = conf_datagrams() ? accept_datagrams(server) : accept4(server, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
             if (raw->fd >= 0) {
                 return;
             }
@@ -122,6 +147,104 @@ void conf_raw_close(struct conf_raw *raw)
     *raw = (struct conf_raw){.fd = -1};
 }
 
+/* ---- datagrams ---------------------------------------------------------------- */
+
+static void send_sealed(struct conf_rig *rig, struct conf_raw *raw, uint8_t *datagram, struct apn_dg_header h, size_t length)
+{
+    apn_dg_header_seal(&h, datagram);
+    conf_raw_send(rig, raw, datagram, length);
+}
+
+void conf_raw_open(struct conf_rig *rig, struct conf_raw *raw, const void *hello)
+{
+    struct apn_wire_dg_open w = {.id = 4711, .datagram_max = 1472};
+    uint8_t datagram[1200] = {0};
+
+    if (!conf_datagrams()) {
+        conf_raw_send(rig, raw, hello, sizeof(w.hello));
+        return;
+    }
+    memcpy(&w.hello, hello, sizeof(w.hello));
+    memcpy(datagram + APN_DG_HEADER_BYTES, &w, sizeof(w));
+    send_sealed(rig, raw, datagram, (struct apn_dg_header){.type = APN_DG_OPEN, .record_bytes = sizeof(w)}, sizeof(datagram));
+}
+
+/* Return: what is behind header and @body in the answer of @type, in @bytes */
+static size_t answer(struct conf_rig *rig, struct conf_raw *raw, enum apn_dg_type type, void *body, size_t body_bytes, uint8_t *bytes)
+{
+    uint8_t datagram[2048];
+    struct apn_dg_header h;
+    size_t n = conf_raw_recv(rig, raw, datagram, sizeof(datagram));
+
+    assert_int_equal(apn_dg_header_decode(datagram, n, &h), 0);
+    assert_int_equal(h.type, type);
+    assert_true(h.connection == 4711);
+    assert_true(h.record_bytes >= body_bytes && h.record_bytes - body_bytes <= APN_WIRE_HS_MAX);
+    memcpy(body, datagram + APN_DG_HEADER_BYTES, body_bytes);
+    memcpy(bytes, datagram + APN_DG_HEADER_BYTES + body_bytes, h.record_bytes - body_bytes);
+    return h.record_bytes - body_bytes;
+}
+
+static void feed(struct apn_handshake *hs, const uint8_t *bytes, size_t length)
+{
+    while (length && hs->step == APN_HS_STEP_MORE) {
+        size_t n = apn_handshake_wants(hs) < length ? apn_handshake_wants(hs) : length;
+
+        apn_handshake_input(hs, bytes, n);
+        bytes += n;
+        length -= n;
+    }
+}
+
+static void datagrams_up(struct conf_rig *rig, struct conf_raw *raw, struct apn_handshake *hs)
+{
+    struct apn_wire_dg_challenge challenge;
+    struct apn_wire_dg_welcome welcome;
+    struct apn_wire_dg_prove w = {.id = 4711, .datagram_max = 1472};
+    uint8_t datagram[1472] = {0}, bytes[APN_WIRE_HS_MAX];
+    const uint8_t *out;
+
+    assert_int_equal(apn_handshake_output(hs, &out), sizeof(w.hello));
+    memcpy(&w.hello, out, sizeof(w.hello));
+    apn_handshake_sent(hs, sizeof(w.hello));
+    conf_raw_open(rig, raw, &w.hello);
+    feed(hs, bytes, answer(rig, raw, APN_DG_CHALLENGE, &challenge, sizeof(challenge), bytes));
+    assert_int_equal(apn_handshake_output(hs, &out), sizeof(w.proof));
+    memcpy(&w.proof, out, sizeof(w.proof));
+    apn_handshake_sent(hs, sizeof(w.proof));
+    w.stamp = challenge.stamp;
+    memcpy(w.cookie, challenge.cookie, sizeof(w.cookie));
+    memcpy(datagram + APN_DG_HEADER_BYTES, &w, sizeof(w));
+    send_sealed(rig, raw, datagram, (struct apn_dg_header){.type = APN_DG_PROVE, .record_bytes = sizeof(w)}, sizeof(datagram));
+    feed(hs, bytes, answer(rig, raw, APN_DG_WELCOME, &welcome, sizeof(welcome), bytes));
+    assert_int_equal(hs->step, APN_HS_STEP_DONE);
+    raw->id_in = 4711;
+    raw->id_out = welcome.id;
+}
+
+void conf_raw_say(struct conf_rig *rig, struct conf_raw *raw, const void *bytes, size_t length)
+{
+    struct apn_dg_header h = {.type = APN_DG_LANE, .flags = APN_DG_COUNTED, .connection = raw->id_out, .number = raw->number++};
+    uint8_t datagram[APN_DG_HEADER_BYTES + 20 + 16384] = {0}, *record = datagram + APN_DG_HEADER_BYTES;
+    const bool bulk = length > APN_WIRE_HEADER_BYTES + 512;
+
+    if (!conf_datagrams()) {
+        conf_raw_send(rig, raw, bytes, length);
+        return;
+    }
+    assert_true(length <= 16384);
+    record[0] = bulk ? APN_DG_BULK : APN_DG_PART;
+    record[4] = 1; /* parts */
+    if (length >= APN_WIRE_HEADER_BYTES) {
+        memcpy(record + 12, (const uint8_t *)bytes + 8, 4); /* the piece is all that the message says */
+    }
+    memcpy(record + 20, bytes, length);
+    h.record_bytes = (uint16_t)(20 + (bulk ? APN_WIRE_HEADER_BYTES : length));
+    send_sealed(rig, raw, datagram, h, APN_DG_HEADER_BYTES + 20 + length);
+}
+
+/* ---- handshake ------------------------------------------------------------------- */
+
 static void flush(struct conf_rig *rig, struct conf_raw *raw, struct apn_handshake *hs)
 {
     const uint8_t *bytes;
@@ -147,6 +270,11 @@ void conf_raw_up(struct conf_rig *rig, struct conf_raw *raw, unsigned lane)
     apn_handshake_client_init(&hs, &hello, rig->options.source_secret,
                               rig->options.source_secret ? strlen(rig->options.source_secret) : 0,
                               nonce);
+    if (conf_datagrams()) {
+        datagrams_up(rig, raw, &hs);
+        conf_accept(rig, lane);
+        return;
+    }
     flush(rig, raw, &hs);
     while (hs.step == APN_HS_STEP_MORE) {
         size_t n = conf_raw_recv(rig, raw, bytes, apn_handshake_wants(&hs));

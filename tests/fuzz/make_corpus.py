@@ -55,7 +55,42 @@ def record(header, payload=b"", written=0):
 LONG = record(message(2, length=12000)) + bytes(12000)
 KEY = struct.pack("<QQQIHH", 0, 1 << 20, 1 << 40, 77, 0, 0)
 
+
+
+def wire(*frames):
+    return b"\1" + b"".join(struct.pack("<H", len(f)) + f for f in frames)
+
+
+US, THEM, ALL = bytes([2, 0, 0, 0, 0, 1]), bytes([2, 0, 0, 0, 0, 2]), b"\xff" * 6
+US4, THEM4 = bytes([192, 0, 2, 1]), bytes([192, 0, 2, 2])
+NET6 = bytes.fromhex("20010db8") + bytes(11)
+US6, THEM6, NODE6 = NET6 + b"\1", NET6 + b"\2", bytes.fromhex("ff0200000000000000000001ff000001")
+
+
+def arp(operation, sender, target, to=ALL):
+    return to + THEM + struct.pack(">HHHBBH", 0x806, 1, 0x800, 6, 4, operation) + THEM + sender + bytes(6) + target + bytes(18)
+
+
+def ip4(protocol, body, flags=0x4000):
+    return US + THEM + struct.pack(">HBBHHHBBH", 0x800, 0x45, 0, 20 + len(body), 0, flags, 64, protocol, 0) + THEM4 + US4 + body
+
+
+def ip6(protocol, body, dest=US6, hops=255):
+    return US + THEM + struct.pack(">HIHBB", 0x86dd, 6 << 28, len(body), protocol, hops) + THEM6 + dest + body
+
+
+UDP = struct.pack(">HHHH", 1000, 4444, 13, 0) + b"hello"
+QUOTE4 = struct.pack(">BBHHHBBH", 0x45, 0, 33, 0, 0x4000, 64, 17, 0) + US4 + THEM4 + UDP
+
 SEEDS = {
+    "dpdk_frames": {
+        "arp": wire(arp(1, THEM4, US4), arp(2, THEM4, US4, US), arp(1, US4, US4), arp(1, THEM4, THEM4)),
+        "echo": wire(ip4(1, b"\x08\0\0\0\0\1\0\1" + bytes(56)), ip6(58, b"\x80\0\0\0\0\1\0\1" + bytes(56))),
+        "udp": wire(ip4(17, UDP), ip6(17, UDP), ip4(17, UDP, 0x2000), ip6(0, b"\x11\0\1\4\0\0\0\0" + UDP)),
+        "discovery": wire(ip6(58, b"\x87" + bytes(7) + US6 + b"\1\1" + THEM, NODE6), ip6(58, b"\x88\0\0\0\x60\0\0\0" + THEM6 + b"\2\1" + THEM)),
+        "errors": wire(ip4(1, b"\3\3\0\0\0\0\0\0" + QUOTE4), ip4(1, b"\3\4\0\0\0\0\5\0" + QUOTE4)),
+        "query": wire(ip6(58, b"\x82" + bytes(23), bytes.fromhex("ff02") + bytes(13) + b"\1", 1)),
+    },
     "rdma_frames": {
         "greeting": b"\0" + frame(1, b"") + frame(2, bytes(4080), number=1) + frame(4, KEY, number=2) + frame(3, b"", number=3),
         "written": b"\1" + frame(5, record(message(1, kind=1, length=4096, span=4096), written=1)) + frame(6, b"", number=1) + frame(7, b"", number=2),

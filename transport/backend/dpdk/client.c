@@ -185,6 +185,9 @@ static int connect_locked(struct apn_dpdk_client *c, struct apn_error *err)
             ret = ret ? explain(c, ret, err) : 0;
         }
     }
+    if (!ret && c->generation > 1) {
+        snprintf(c->note, sizeof(c->note), "apn-dpdk at %s had ended, and was found again", c->path);
+    }
     return ret;
 }
 
@@ -203,7 +206,7 @@ void apn_dpdk_client_lost(struct apn_dpdk_client *c, unsigned generation)
     pthread_mutex_lock(&c->lock);
     if (c->generation == generation && c->fd >= 0) {
         disconnect(c);
-        snprintf(c->note, sizeof(c->note), "dpdk: the helper at %s has ended; its lanes are down", c->path);
+        snprintf(c->note, sizeof(c->note), "apn-dpdk at %s has ended: its lanes are down", c->path);
     }
     pthread_mutex_unlock(&c->lock);
 }

@@ -443,12 +443,12 @@ int agent_act_new_in(struct agent_loop *loop, struct agent_store *store,
     act->machines = calloc(inventory->vm_count + 1, sizeof(*act->machines));
     act->hosts = calloc(inventory->host_count + 1, sizeof(*act->hosts));
     act->links = calloc(inventory->link_count + 1, sizeof(*act->links));
-    act->energy = calloc(inventory->site_count + 1, sizeof(*act->energy));
+    act->sites = calloc(inventory->site_count + 1, sizeof(*act->sites));
     act->plan_moves = json_array();
     act->measured_slots = json_object();
     agent_timer_init(&act->tick, loop, on_tick, act);
     int status =
-        act->machines == NULL || act->hosts == NULL || act->links == NULL || act->energy == NULL
+        act->machines == NULL || act->hosts == NULL || act->links == NULL || act->sites == NULL
             ? agent_error_set(error, ENOMEM, "no memory for the agent")
             : agent_journal_open(store, &act->journal, error);
     if (status == 0) {
@@ -522,6 +522,6 @@ void agent_act_free(struct agent_act *act)
     free(act->machines);
     free(act->hosts);
     free(act->links);
-    free(act->energy);
+    free(act->sites);
     free(act);
 }

@@ -208,6 +208,10 @@ int agent_act_set_plan(struct agent_act *act, struct agent_replan_answer *answer
 /** agent_act_arm() - start a destination at @host, send everything, hold it converged (apn-hold) */
 int agent_act_arm(struct agent_act *act, int vm, int host, struct agent_error *error);
 
+/** agent_act_lean() - demand response asks @site for less power (@direction -1), for more (1), or nothing any more (0): the plan
+ * moves nothing against it. Its moves that would, and can still be cancelled, are. */
+void agent_act_lean(struct agent_act *act, int site, int direction);
+
 /** agent_act_release() - let an armed machine go now; @fn (may be NULL) gets 0 when it runs at the
  * destination, or -errno */
 int agent_act_release(struct agent_act *act, int vm, void (*fn)(void *opaque, int vm, int status),

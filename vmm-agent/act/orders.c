@@ -125,6 +125,38 @@ int agent_act_disarm(struct agent_act *act, int vm, struct agent_error *error)
     return move_cancel(move, error);
 }
 
+/* Moves of the plan's that began before the call: those that are not yet at the point of no return */
+static void give_up_against(struct agent_act *act)
+{
+    struct move *next = NULL;
+
+    for (struct move *move = act->moves; move != NULL; move = next) {
+        const struct agent_inventory_host *hosts = act->inventory->hosts;
+        char why[AGENT_ACT_REASON_MAX];
+        next = move->next;
+        if (move->origin == MOVE_BY_PLAN && !move->undoing &&
+            act_against_demand(act, hosts[move->from].site, hosts[move->to].site, why, sizeof(why))) {
+            snprintf(move->error, sizeof(move->error), "%s", why);
+            move_cancel(move, NULL);
+        }
+    }
+}
+
+void agent_act_lean(struct agent_act *act, int site, int direction)
+{
+    if (act->sites[site].lean == direction) {
+        return;
+    }
+    act->sites[site].lean = direction;
+    give_up_against(act);
+    for (size_t vm = 0; vm < act->inventory->vm_count; vm++) {
+        struct machine *machine = &act->machines[vm];
+        if (machine->move == NULL && machine->owner != NULL && !act->recovering) {
+            act_want_again(machine); /* what was held back may go now; what may not says why */
+        }
+    }
+}
+
 struct asked {
     struct machine *machine;
     bool pause;

@@ -112,10 +112,10 @@ static void account(struct agent_act *act, double passed_s)
     for (size_t site = 0; site < act->inventory->site_count; site++) {
         double kw = agent_act_site_power_w(act, (int)site, NULL) / 1000;
         double surplus_kw = act_outlook(act, (int)site, "surplus_kw");
-        act->energy[site].kwh += kw * hours;
-        act->energy[site].slot_kwh += kw * hours;
+        act->sites[site].kwh += kw * hours;
+        act->sites[site].slot_kwh += kw * hours;
         if (isfinite(surplus_kw)) {
-            act->energy[site].renewable_kwh += fmin(kw, fmax(0, surplus_kw)) * hours;
+            act->sites[site].renewable_kwh += fmin(kw, fmax(0, surplus_kw)) * hours;
         }
     }
 }

@@ -104,11 +104,12 @@ struct act_planner {
     bool again; /* asked for while busy */
 };
 
-/** struct act_energy - of one site since the start, by measured power */
-struct act_energy {
+/** struct act_site - @kwh, @renewable_kwh: since the start, by measured power; @lean: see agent_act_lean() */
+struct act_site {
     double kwh;
     double renewable_kwh;
     double slot_kwh; /* in the slot that runs now */
+    int lean;
 };
 
 struct agent_act {
@@ -122,7 +123,7 @@ struct agent_act {
     struct machine *machines;
     struct act_host *hosts;
     struct act_link *links;
-    struct act_energy *energy;
+    struct act_site *sites;
     struct move *moves; /* open ones, oldest first */
     struct move *ended; /* newest first, ACT_ENDED_MAX */
     int ended_count;
@@ -193,6 +194,8 @@ double act_link_busy(const struct agent_act *act, int link);
 
 /* reconcile.c */
 void act_reconcile(struct agent_act *act);
+/* Does demand response speak against a move of the plan's? With the reason in words. */
+bool act_against_demand(const struct agent_act *act, int from_site, int to_site, char *out, size_t size);
 void act_want_again(struct machine *machine); /* what the plan in use wants of it in this slot */
 void act_drain_host(struct agent_act *act, int host, int *moves);
 void act_plan_now(struct agent_act *act);

@@ -68,6 +68,8 @@ static void objection(struct agent_act *act, int vm, int site, int *host, char *
     } else if (machine->noted.moves > 0 && agent_clock_now(act->clock) < stays_until_s) {
         snprintf(out, size, "came recently and stays until %s (min_dwell_slots %g)",
                  agent_time_format((int64_t)stays_until_s, when), group->min_dwell_slots);
+    } else if (act_against_demand(act, act_site_of(machine), site, out, size)) {
+        return;
     } else if (wanted->benefit_yen < act->settings.hysteresis_yen) {
         snprintf(out, size, "saves %.3f JPY, less than hysteresis_yen %.3f", wanted->benefit_yen,
                  act->settings.hysteresis_yen);
@@ -77,6 +79,18 @@ static void objection(struct agent_act *act, int vm, int site, int *host, char *
             snprintf(out, size, "%.190s", error.text);
         }
     }
+}
+
+bool act_against_demand(const struct agent_act *act, int from_site, int to_site, char *out, size_t size)
+{
+    bool less = to_site >= 0 && act->sites[to_site].lean < 0;
+    bool more = from_site >= 0 && act->sites[from_site].lean > 0;
+
+    if (less || more) {
+        snprintf(out, size, "demand response asks site %s for %s power",
+                 act->inventory->sites[less ? to_site : from_site].name, less ? "less" : "more");
+    }
+    return less || more;
 }
 
 /* A copy that is held for demand response lies in the plan's way, or on it: then it is let go, which takes
@@ -376,13 +390,13 @@ static void close_slot(struct agent_act *act)
             json_array_remove(list, 0);
         }
         json_t *past = json_pack("{s:s, s:f, s:b}", "start", start, "load_kw",
-                                 act->energy[site].slot_kwh * 2, "measured", 1);
+                                 act->sites[site].slot_kwh * 2, "measured", 1);
         for (size_t key = 0; key < sizeof(keys) / sizeof(keys[0]); key++) {
             double value = act_outlook_at(act, (int)site, keys[key], act->slot);
             json_object_set_new(past, keys[key], isfinite(value) ? json_real(value) : json_null());
         }
         json_array_append_new(list, past);
-        act->energy[site].slot_kwh = 0;
+        act->sites[site].slot_kwh = 0;
     }
 }
 

@@ -213,8 +213,8 @@ static json_t *site_json(const struct agent_act *act, int site)
         number(act_outlook(act, site, "price_yen_per_kwh")), "carbon_g_per_kwh",
         number(act_outlook(act, site, "carbon_g_per_kwh")), "battery", battery_json(named));
     if (out != NULL) {
-        set(out, "energy_kwh", json_real(act->energy[site].kwh));
-        set(out, "renewable_kwh", json_real(act->energy[site].renewable_kwh));
+        set(out, "energy_kwh", json_real(act->sites[site].kwh));
+        set(out, "renewable_kwh", json_real(act->sites[site].renewable_kwh));
         set(out, "slots", slots_json(act, site));
     }
     return out;

@@ -189,6 +189,28 @@ static void close_answer(struct agent_dr *dr, struct dr_answer *answer)
     dr_tell(dr, "dr.end", dr_answer_json(dr, answer));
 }
 
+/* The plan must not undo what is asked of a site. Less goes before more: a limit is a limit. */
+static void lean_sites(struct agent_dr *dr)
+{
+    for (size_t site = 0; site < dr->schedule.site_count && dr->world->lean != NULL; site++) {
+        int lean = 0;
+        for (size_t index = 0; index < dr->answer_count; index++) {
+            const struct dr_answer *answer = &dr->answers[index];
+            bool ours = answer->open && (answer->sites >> site & 1) != 0 &&
+                        answer->kind != AGENT_DR_CHARGE;
+            if (ours && (answer->target_kw < 0 || answer->kind == AGENT_DR_LIMIT)) {
+                lean = -1;
+            } else if (ours && answer->target_kw > 0 && lean == 0) {
+                lean = 1;
+            }
+        }
+        if (lean != dr->sites[site].lean) {
+            dr->sites[site].lean = lean;
+            dr->world->lean(dr->world_opaque, site, lean);
+        }
+    }
+}
+
 void dr_answers_update(struct agent_dr *dr)
 {
     size_t count =
@@ -225,6 +247,7 @@ void dr_answers_update(struct agent_dr *dr)
             carry_on(dr, answer, need);
         }
     }
+    lean_sites(dr);
 }
 
 bool dr_answers_waiting(const struct agent_dr *dr)

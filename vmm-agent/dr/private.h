@@ -51,6 +51,7 @@ struct dr_site {
     double reference_kw;
     double moved_kw;
     bool active;
+    int lean;      /* what the world was told last: less, more, nothing */
     double set_kw; /* the battery's */
     int64_t cell_ns;
 };

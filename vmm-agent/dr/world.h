@@ -67,6 +67,7 @@ struct agent_dr_cell {
  * @measure:  the site's power now; *@sigma_kw its uncertainty. NAN = not known
  * @room_kw:  how much more it may draw
  * @cap:      @share 1 lifts it. @move: queues it urgently
+ * @lean:     less (-1), more (1) or nothing (0) is asked of @site now; NULL: nobody else moves anything
  * All actions return 0 or -errno with the reason; they begin at once and end later. */
 struct agent_dr_world {
     size_t (*guests)(void *opaque);
@@ -81,6 +82,7 @@ struct agent_dr_world {
                 struct agent_error *error);
     int (*arm)(void *opaque, size_t guest, int site, struct agent_error *error); /* -1 = disarm */
     int (*charge)(void *opaque, size_t site, double set_kw, struct agent_error *error);
+    void (*lean)(void *opaque, size_t site, int direction);
 };
 
 #endif

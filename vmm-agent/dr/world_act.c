@@ -352,6 +352,13 @@ static int arm_guest(void *opaque, size_t vm, int site, struct agent_error *erro
     return status;
 }
 
+static void lean_site(void *opaque, size_t site, int direction)
+{
+    struct agent_dr_act *world = opaque;
+
+    agent_act_lean(world->act, world->config->site_of[site], direction);
+}
+
 static int charge_cell(void *opaque, size_t site, double set_kw, struct agent_error *error)
 {
     struct agent_dr_act *world = opaque;
@@ -383,6 +390,7 @@ const struct agent_dr_world agent_dr_act_world = {
     .move = move_guest,
     .arm = arm_guest,
     .charge = charge_cell,
+    .lean = lean_site,
 };
 
 int agent_dr_act_open(struct agent_dr_act *world, struct agent_act *act,

@@ -265,6 +265,37 @@ static void test_nobody_starves(void **state)
     rig_free(rig);
 }
 
+/* What the plan moves to a site of which less is asked is given up; what a person moves is not. */
+static void test_the_plan_gives_way_to_demand_response(void **state)
+{
+    struct rig *rig = rig_new(12, 1);
+    struct agent_error error = {0};
+    char why[AGENT_ACT_REASON_MAX];
+
+    (void)state;
+    start_agent(rig);
+    step_until_ready(rig);
+    for (int vm = 0; vm < 12; vm++) {
+        assert_int_equal(agent_act_move(rig->act, vm, 1, "test", vm, false, &error), 0);
+        rig->act->machines[vm].move->origin = vm % 2 == 0 ? MOVE_BY_PLAN : MOVE_BY_PERSON;
+    }
+    agent_act_lean(rig->act, 0, -1);
+    assert_false(act_against_demand(rig->act, 0, 1, why, sizeof(why)));
+    agent_act_lean(rig->act, 1, -1);
+    assert_true(act_against_demand(rig->act, 0, 1, why, sizeof(why)));
+    assert_non_null(strstr(why, "asks site"));
+    run_out(rig, 2000);
+    for (int vm = 0; vm < 12; vm++) {
+        assert_int_equal(replay_site_of(rig->replay, vm), vm % 2 == 0 ? 0 : 1);
+    }
+    agent_act_lean(rig->act, 0, 0);
+    agent_act_lean(rig->act, 1, 1); /* more is asked there: nothing leaves */
+    assert_true(act_against_demand(rig->act, 1, 0, why, sizeof(why)));
+    agent_act_lean(rig->act, 1, 0);
+    assert_false(act_against_demand(rig->act, 1, 0, why, sizeof(why)));
+    rig_free(rig);
+}
+
 static void test_failures_are_retried_and_capped(void **state)
 {
     struct rig *rig = rig_new(2, 1);
@@ -428,6 +459,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_200_over_one_link),
         cmocka_unit_test(test_nobody_starves),
+        cmocka_unit_test(test_the_plan_gives_way_to_demand_response),
         cmocka_unit_test(test_failures_are_retried_and_capped),
         cmocka_unit_test(test_restarts_in_the_middle),
         cmocka_unit_test(test_killed_destinations),

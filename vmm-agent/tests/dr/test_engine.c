@@ -42,6 +42,7 @@ static struct {
     struct agent_dr_cell cells[2];
     double other_kw[2]; /* draw that no guest causes */
     int commands;
+    int lean[2];
     unsigned told;
 } world;
 
@@ -164,8 +165,14 @@ static int charge(void *opaque, size_t site, double set_kw, struct agent_error *
     return 0;
 }
 
+static void lean(void *opaque, size_t site, int direction)
+{
+    (void)opaque;
+    world.lean[site] = direction;
+}
+
 static const struct agent_dr_world ops = {guests, guest,   cell, measure, room_kw, pause_guest,
-                                          cap,    release, move, arm,     charge};
+                                          cap,    release, move, arm,     charge,  lean};
 
 static void tell(void *opaque, const char *type, json_t *body)
 {
@@ -292,6 +299,8 @@ static void down_and_back(void **state)
     assert_float_equal(answer_number("target_kw", 0), -15, 1e-6);
     assert_true(answer_number("changed_real_s", 0) <= 1.1);
     assert_float_equal(power(1), 70, 1e-6); /* nobody touched the other site */
+    assert_int_equal(world.lean[0], -1);    /* and nobody else may bring anything there */
+    assert_int_equal(world.lean[1], 0);
     pass(8 * 60);
     assert_float_equal(power(0), 70, 1e-6);
     int commands = world.commands;
@@ -300,6 +309,7 @@ static void down_and_back(void **state)
     pass(62);
     assert_float_equal(power(0), 90, 1e-6);
     assert_false(world.guests[0].seen.paused);
+    assert_int_equal(world.lean[0], 0);
     json_t *document = agent_dr_state(world.dr);
     const json_t *delivered = json_array_get(json_object_get(document, "delivered"), 0);
     assert_float_equal(json_number_value(json_object_get(delivered, "change_kw")), -20, 0.2);

@@ -128,7 +128,8 @@ struct apn_session {
     struct apn_region *regions;  /* grown until commit */
     uint64_t *first_granule;     /* global granule number of each region's start */
     uint32_t region_count;
-    uint64_t furthest_granule;   /* L  source: global number behind the last granule handed over */
+    uint64_t furthest_granule;   /* L  source: global number behind the last granule handed over, empty ones aside */
+    _Atomic uint8_t *granule_seen; /* source: what the scout saw in each; NULL: it does not look */
     bool regions_committed;      /* L */
     bool regions_matched;        /* L */
     atomic_bool resolve_ready;   /* destination: regions are matched, extents may land */

@@ -58,6 +58,9 @@ static void note_place(struct apn_session *s, const struct apn_run *run)
 {
     uint64_t granule = s->first_granule[run->region] + run->offset / APN_GRANULE_SIZE + 1;
 
+    if (apn_session_seems_empty(s, run->region, run->offset)) {
+        return; /* these are taken from anywhere */
+    }
     s->furthest_granule = granule > s->furthest_granule ? granule : s->furthest_granule;
 }
 

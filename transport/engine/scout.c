@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* scout.c - source: walk ahead of the pages and announce the granules that hold data
+/* scout.c - source: look ahead at the granules, say which seem empty, and announce those that hold data
  * Owner: the session.   Thread: its own, once per session; reads guest RAM, never writes.
  *
- * A granule with contents costs the look at its first page; only an empty one is read to its end. The scout stays at most
- * LEAD_BYTES ahead of what was posted, so the destination populates just ahead of arrival. */
+ * A granule with contents costs the look at its first page; only an empty one is read to its end. Looking runs to the end of
+ * memory as fast as it can, so that whoever hands over pages can put what is empty between what is not, and the path is never idle
+ * while a stretch of empty memory is examined. What was seen is a hint: pages are examined again when they are sent.
+ * Announcements stay at most LEAD_BYTES ahead of the pages, so the destination populates just ahead of arrival. */
 #include "engine/internal.h"
 
 #include <stdlib.h>
@@ -15,82 +17,125 @@
 #define LOOK_NS          (5 * APN_NS_PER_MS) /* between two looks at how far the pages are: half of the lead at 400 Gb/s */
 #define ANNOUNCE_GRANULES 16u /* joined into one message at most */
 
+enum { UNSEEN = 0, EMPTY = 1, FILLED = 2 };
+
+/** struct apn_scout - @at, @next: granules looked at and announced so far, by global number */
 struct apn_scout {
     struct apn_session *session;
     pthread_t thread;
     pthread_cond_t stopping;
     bool stop; /* under the session lock */
+    uint64_t at, next;
+    unsigned at_region, next_region;
 };
 
-/* L. how far the pages have come: what was sent, or the furthest place of it where granules were left out */
-static uint64_t pages_at(const struct apn_session *s)
+static uint64_t granules_of(const struct apn_session *s)
 {
-    uint64_t furthest = s->furthest_granule * APN_GRANULE_SIZE;
-
-    return furthest > s->total.guest_bytes ? furthest : s->total.guest_bytes;
+    return s->first_granule[s->region_count];
 }
 
-/* L. Return: false when there is nobody to announce to any more */
-static bool wait_for_pages(struct apn_scout *scout, uint64_t seen)
+static uint8_t seen(const struct apn_session *s, uint64_t granule)
 {
-    struct apn_session *s = scout->session;
-
-    while (!scout->stop && s->state == APN_STATE_PRECOPY &&
-           (seen > pages_at(s) + LEAD_BYTES || s->control_count > APN_CONTROL_QUEUE_MAX / 2)) {
-        apn_session_wait_on(s, &scout->stopping, apn_session_now(s) + LOOK_NS);
-    }
-    return !scout->stop && s->state == APN_STATE_PRECOPY;
+    return atomic_load_explicit(&s->granule_seen[granule], memory_order_relaxed);
 }
 
-static bool announce(struct apn_scout *scout, unsigned region, uint64_t offset, uint64_t bytes, uint64_t seen)
+bool apn_session_seems_empty(const struct apn_session *s, unsigned region, uint64_t offset)
+{
+    return s->granule_seen && seen(s, s->first_granule[region] + offset / APN_GRANULE_SIZE) == EMPTY;
+}
+
+static unsigned region_of(const struct apn_session *s, uint64_t granule, unsigned from)
+{
+    while (granule >= s->first_granule[from + 1]) {
+        from++;
+    }
+    return from;
+}
+
+static void look_at_next(struct apn_scout *scout)
 {
     struct apn_session *s = scout->session;
-    struct apn_msg msg = {.type = APN_MSG_PREFAULT, .region = (uint16_t)region, .offset = offset, .value = bytes};
-    bool go_on;
+    const struct apn_region *r;
+    uint64_t offset, bytes;
 
-    pthread_mutex_lock(&s->lock);
-    go_on = wait_for_pages(scout, seen);
-    if (go_on && bytes) {
-        apn_control_push(s, msg, NULL);
+    scout->at_region = region_of(s, scout->at, scout->at_region);
+    r = &s->regions[scout->at_region];
+    offset = (scout->at - s->first_granule[scout->at_region]) * APN_GRANULE_SIZE;
+    bytes = r->length - offset < APN_GRANULE_SIZE ? r->length - offset : APN_GRANULE_SIZE;
+    atomic_store_explicit(&s->granule_seen[scout->at], apn_zero_span((const uint8_t *)r->host + offset, bytes) < bytes ? FILLED : EMPTY,
+                          memory_order_relaxed);
+    scout->at++;
+}
+
+/* The next message: neighbours that are filled, of one region. Return: granules, 0 when nothing more is known to be filled */
+static uint64_t next_filled(struct apn_scout *scout)
+{
+    const struct apn_session *s = scout->session;
+    uint64_t n = 0, end;
+
+    while (scout->next < scout->at && seen(s, scout->next) == EMPTY) {
+        scout->next++;
     }
-    pthread_mutex_unlock(&s->lock);
-    return go_on;
+    if (scout->next == scout->at) {
+        return 0;
+    }
+    scout->next_region = region_of(s, scout->next, scout->next_region);
+    end = s->first_granule[scout->next_region + 1];
+    end = end < scout->at ? end : scout->at;
+    while (n < ANNOUNCE_GRANULES && scout->next + n < end && seen(s, scout->next + n) == FILLED) {
+        n++;
+    }
+    return n;
+}
+
+/* L. Return: false when it has to wait for the pages */
+static bool announce(struct apn_scout *scout, uint64_t granules)
+{
+    struct apn_session *s = scout->session;
+    const struct apn_region *r = &s->regions[scout->next_region];
+    struct apn_msg msg = {.type = APN_MSG_PREFAULT, .region = (uint16_t)scout->next_region, .value = granules * APN_GRANULE_SIZE};
+
+    if (scout->next >= s->furthest_granule + LEAD_BYTES / APN_GRANULE_SIZE || s->control_count > APN_CONTROL_QUEUE_MAX / 2) {
+        return false;
+    }
+    msg.offset = (scout->next - s->first_granule[scout->next_region]) * APN_GRANULE_SIZE;
+    msg.value = r->length - msg.offset < msg.value ? r->length - msg.offset : msg.value;
+    apn_control_push(s, msg, NULL);
+    scout->next += granules;
+    return true;
 }
 
 /* Return: false when the session needs no scout any more */
-static bool walk_region(struct apn_scout *scout, unsigned index, uint64_t *seen)
+static bool announce_some(struct apn_scout *scout, bool may_wait)
 {
-    const struct apn_region *r = &scout->session->regions[index];
-    uint64_t from = 0, held = 0;
+    struct apn_session *s = scout->session;
+    uint64_t granules;
+    bool go_on;
 
-    for (uint64_t at = 0; at < r->length; at += APN_GRANULE_SIZE) {
-        uint64_t bytes = r->length - at < APN_GRANULE_SIZE ? r->length - at : APN_GRANULE_SIZE;
-        bool filled = apn_zero_span((const uint8_t *)r->host + at, bytes) < bytes;
-
-        *seen += bytes;
-        if (filled) {
-            from = held ? from : at;
-            held += bytes;
-        }
-        if (held && (!filled || held >= ANNOUNCE_GRANULES * (uint64_t)APN_GRANULE_SIZE)) {
-            if (!announce(scout, index, from, held, *seen)) {
-                return false;
-            }
-            held = 0;
-        } else if (!filled && *seen % (64u << 20) == 0 && !announce(scout, index, 0, 0, *seen)) {
-            return false;
-        }
+    pthread_mutex_lock(&s->lock);
+    while ((granules = next_filled(scout)) && announce(scout, granules)) {
     }
-    return !held || announce(scout, index, from, held, *seen);
+    if (granules && may_wait && !scout->stop && s->state == APN_STATE_PRECOPY) {
+        apn_session_wait_on(s, &scout->stopping, apn_session_now(s) + LOOK_NS);
+    }
+    go_on = !scout->stop && s->state == APN_STATE_PRECOPY;
+    pthread_mutex_unlock(&s->lock);
+    return go_on;
 }
 
 static void *walk(void *opaque)
 {
     struct apn_scout *scout = opaque;
-    uint64_t seen = 0;
+    const uint64_t all = granules_of(scout->session);
 
-    for (unsigned i = 0; i < scout->session->region_count; i++) {
-        if (!walk_region(scout, i, &seen)) {
+    while (scout->next < all) {
+        uint64_t until = scout->at + ANNOUNCE_GRANULES < all ? scout->at + ANNOUNCE_GRANULES : all;
+        bool looked_all = scout->at == all;
+
+        while (scout->at < until) {
+            look_at_next(scout);
+        }
+        if (!announce_some(scout, looked_all)) {
             break;
         }
     }
@@ -106,8 +151,10 @@ int apn_scout_start(struct apn_session *s)
         return 0;
     }
     scout = calloc(1, sizeof(*scout));
-    if (!scout) {
-        return 0; /* without announcements pages fault on arrival: slower, not wrong */
+    s->granule_seen = calloc(granules_of(s) + 1, sizeof(*s->granule_seen));
+    if (!scout || !s->granule_seen) { /* without announcements pages fault on arrival: slower, not wrong */
+        free(scout);
+        return 0;
     }
     scout->session = s;
     pthread_condattr_init(&attr);

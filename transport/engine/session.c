@@ -485,6 +485,7 @@ void apn_session_free(struct apn_session *s)
     free(s->regions);
     free(s->peer_regions);
     free(s->first_granule);
+    free((void *)s->granule_seen);
     free(s->peer_to_local);
     free(s->control);
     if (s->read_fd >= 0) {

@@ -112,6 +112,11 @@ int apn_session_regions_commit(struct apn_session *s, struct apn_error *err);
 unsigned apn_session_lane_count(struct apn_session *s);
 unsigned apn_session_lane_of(const struct apn_session *s, unsigned region, uint64_t offset);
 
+/** apn_session_seems_empty() - was the granule at @offset all zero when it was looked at? A hint for the order of the first pass: examining
+ * empty memory takes time in which the path idles, unless it is handed over between granules with contents. False until the granule
+ * has been looked at, and where nothing looks ahead (no prefault). Any thread. */
+bool apn_session_seems_empty(const struct apn_session *s, unsigned region, uint64_t offset);
+
 /** apn_session_lane_room() - guest bytes that may be posted to @lane now (0 when its queue is full) */
 uint64_t apn_session_lane_room(struct apn_session *s, unsigned lane);
 

@@ -38,6 +38,7 @@ static const char usage[] =
     "  --tcp-buffer BYTES      largest TCP buffer in both namespaces, 64K..1G (64M)\n"
     "  --congestion NAME       TCP congestion control of both namespaces (the machine's)\n"
     "  --engine ENGINE         auto, tun, netem, dpdk; auto takes netem where the kernel has it, else tun\n"
+    "                          (the environment's APN_PATH_ENGINE, else auto)\n"
     "  --no-realtime           leave the thread at normal priority\n"
     "  --ready-fd FD           also write the ready line to this descriptor\n"
     "only with --engine dpdk\n"
@@ -477,7 +478,14 @@ static int check_together(struct path_options *options, char *text, size_t text_
 static int read_words(struct path_options *options, int argc, char **argv, char *text, size_t text_bytes)
 {
     struct later later = {.queue = "100ms"};
+    const char *engine = getenv(PATH_ENGINE_VARIABLE);
     int option;
+
+    if (engine && parse_engine(engine, &options->engine) < 0) {
+        snprintf(text, text_bytes, "up: %s in the environment: '%s' is not %s", PATH_ENGINE_VARIABLE, engine,
+                 limits_text[ENGINE - DELAY]);
+        return -EINVAL;
+    }
 
     opterr = 0;
     optind = 1;

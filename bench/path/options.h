@@ -16,6 +16,7 @@
 #define PATH_QUEUES_MAX      16
 #define PATH_PORT_MAX        200
 #define PATH_CUT_MS_MAX      3600000.0
+#define PATH_ENGINE_VARIABLE "APN_PATH_ENGINE" /* so that programs which start paths need not know of engines */
 
 enum path_engine { PATH_ENGINE_AUTO, PATH_ENGINE_TUN, PATH_ENGINE_NETEM, PATH_ENGINE_DPDK };
 enum path_way { PATH_WAY_AB, PATH_WAY_BA, PATH_WAYS };

@@ -110,6 +110,8 @@ static int remove_leftovers(const char *name)
     }
     path_file(name, "sock", file, sizeof(file));
     found |= unlink(file) == 0;
+    snprintf(file, sizeof(file), PATH_DPDK_RUN_DIR, name);
+    rmdir(file);
     return found;
 }
 

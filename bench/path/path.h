@@ -10,7 +10,8 @@
 
 #include <stddef.h>
 
-#define PATH_RUN_DIR "/run/apn-path"
+#define PATH_RUN_DIR      "/run/apn-path"
+#define PATH_DPDK_RUN_DIR "/var/run/dpdk/apn-path-%s" /* DPDK makes it, keeps nothing in it, and leaves it */
 
 struct path;
 struct path_dpdk;

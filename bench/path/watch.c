@@ -95,6 +95,9 @@ int path_watch(const char *name, unsigned count)
             fputs("\033[2A\033[J", stdout);
         }
         for (int way = 0; way < PATH_WAYS; way++) {
+            if (now.value[way][FRAMES_IN] < before.value[way][FRAMES_IN]) {
+                memset(before.value, 0, sizeof(before.value)); /* somebody else's reset */
+            }
             print_way(&now, &before, way);
         }
         if (fflush(stdout) != 0) {

@@ -27,7 +27,8 @@ struct words {
     char room[WORDS_MAX][WORD_BYTES];
 };
 
-static FILE *quiet; /* what DPDK says when nobody wants to see it */
+static FILE *quiet;    /* what DPDK says when nobody wants to see it */
+static long said_from; /* what it said at its start explains nothing later */
 
 static void add(struct words *words, const char *format, const char *value)
 {
@@ -176,37 +177,41 @@ int path_eal_start(const struct path_eal_want *want, char *text, size_t text_byt
                  strerror(-result), said[0] ? ": " : "", said);
         return result;
     }
+    if (quiet && fflush(quiet) == 0) {
+        said_from = ftell(quiet);
+    }
     return 0;
 }
 
 void path_eal_said(char *said, size_t said_bytes)
 {
     char tail[SAID_READ_MAX];
+    const char *from = tail, *next;
     long end;
-    size_t n, from;
+    size_t n;
 
     said[0] = '\0';
-    if (!quiet || fflush(quiet) != 0 || fseek(quiet, 0, SEEK_END) != 0 || (end = ftell(quiet)) <= 0) {
+    if (!quiet || fflush(quiet) != 0 || fseek(quiet, 0, SEEK_END) != 0 || (end = ftell(quiet)) <= said_from) {
         return;
     }
-    fseek(quiet, end > (long)sizeof(tail) - 1 ? end - (long)sizeof(tail) + 1 : 0, SEEK_SET);
+    fseek(quiet, end - said_from > (long)sizeof(tail) - 1 ? end - (long)sizeof(tail) + 1 : said_from, SEEK_SET);
     n = fread(tail, 1, sizeof(tail) - 1, quiet);
     while (n > 0 && isspace((unsigned char)tail[n - 1])) {
         n--;
     }
     tail[n] = '\0';
-    from = n > said_bytes - 1 ? n - (said_bytes - 1) : 0;
-    for (size_t i = 0; from + i <= n; i++) {
-        said[i] = tail[from + i] == '\n' ? ';' : tail[from + i];
+    /* whole lines from the end, as many as fit */
+    while (strlen(from) >= said_bytes && (next = strchr(from, '\n'))) {
+        from = next + 1;
+    }
+    snprintf(said, said_bytes, "%s", from);
+    for (char *c = said; *c; c++) {
+        *c = *c == '\n' ? ';' : *c;
     }
     fseek(quiet, 0, SEEK_END);
 }
 
-void path_eal_stop(const char *name)
+void path_eal_stop(void)
 {
-    char directory[128];
-
     rte_eal_cleanup();
-    snprintf(directory, sizeof(directory), "/var/run/dpdk/apn-path-%s", name);
-    rmdir(directory); /* empty, as nothing is shared; if not, it is DPDK's to clean */
 }

@@ -23,11 +23,11 @@ bool path_eal_is_pci(const char *device);
  * Return: 0 or -errno. */
 int path_eal_start(const struct path_eal_want *want, char *text, size_t text_bytes);
 
-/** path_eal_said() - the last lines that DPDK logged and nobody saw, in one line
+/** path_eal_said() - the last lines that DPDK logged since its start and nobody saw, in one line
  * For messages about what DPDK refused. Empty with --verbose. */
 void path_eal_said(char *said, size_t said_bytes);
 
-/** path_eal_stop() - also removes what DPDK leaves in its run-time directory */
-void path_eal_stop(const char *name);
+/** path_eal_stop() - cannot be started again in this process */
+void path_eal_stop(void);
 
 #endif

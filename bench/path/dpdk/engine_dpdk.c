@@ -219,7 +219,7 @@ static void dpdk_close(struct path *path)
     rte_mempool_free(dpdk->large);
     rte_mempool_free(dpdk->small);
     if (dpdk->eal) {
-        path_eal_stop(path->options.name);
+        path_eal_stop();
     }
     free(dpdk);
     path->dpdk = NULL;
@@ -306,7 +306,7 @@ static void dpdk_read(struct path *path, enum path_way way, unsigned wavelength,
     int from = way == PATH_WAY_AB ? 0 : 1;
     uint64_t lost;
 
-    path_line_read(&dpdk->line[way][wavelength], reset, path_now(), counters);
+    path_line_read(&dpdk->line[way][wavelength], reset, counters);
     if (wavelength == 0) {
         lost = path_port_lost(&dpdk->port[from]);
         counters->frames[PATH_DROP_PORT] = lost - dpdk->lost_at_reset[from];

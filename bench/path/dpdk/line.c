@@ -2,6 +2,8 @@
 /* line.c - see line.h */
 #include "line.h"
 
+#include "../path.h"
+
 #include <string.h>
 
 void path_line_init(struct path_line *line, const struct path_limits *limits, uint64_t seed, int64_t now_ns)
@@ -51,11 +53,11 @@ void path_line_set(struct path_line *line, double loss, const struct path_cut *c
     pthread_mutex_unlock(&line->lock);
 }
 
-void path_line_read(struct path_line *line, bool reset, int64_t now_ns, struct path_counters *counters)
+void path_line_read(struct path_line *line, bool reset, struct path_counters *counters)
 {
     pthread_mutex_lock(&line->lock);
     *counters = line->counters;
-    counters->queue_now_bytes = path_shape_queued(&line->shape, now_ns);
+    counters->queue_now_bytes = path_shape_queued(&line->shape, path_now());
     if (reset) {
         memset(&line->counters, 0, sizeof(line->counters));
     }

@@ -37,6 +37,6 @@ void path_line_count(struct path_line *line, enum path_verdict verdict, uint32_t
 void path_line_set(struct path_line *line, double loss, const struct path_cut *cut);
 
 /** path_line_read() - a consistent copy of the counters; @reset: and count anew; takes the lock */
-void path_line_read(struct path_line *line, bool reset, int64_t now_ns, struct path_counters *counters);
+void path_line_read(struct path_line *line, bool reset, struct path_counters *counters);
 
 #endif

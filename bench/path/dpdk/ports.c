@@ -68,6 +68,11 @@ int path_port_device(const struct path_options *options, int end, const char *sp
     return -EINVAL;
 }
 
+struct path_text {
+    char *out;
+    size_t bytes;
+};
+
 static void mark_open_fds(bool open[FDS_MAX])
 {
     DIR *directory = opendir("/proc/self/fd");
@@ -122,17 +127,19 @@ static bool find_interrupts(struct path_port *port)
     return true;
 }
 
+/* @error: 0 when there is none worth telling */
 static void say(char *text, size_t text_bytes, const struct path_port *port, const char *what, int error)
 {
-    char said[160];
+    char said[200];
+    int n;
 
     path_eal_said(said, sizeof(said));
-    snprintf(text, text_bytes, "port %c: %s: %s%s%s", port->end, what, strerror(-error),
-             error == -EPERM || error == -EACCES ? " (needs CAP_NET_RAW, usually root)" : "", "");
-    if (said[0]) {
-        size_t n = strlen(text);
-
-        snprintf(text + n, text_bytes - n, "; DPDK: %s", said);
+    n = snprintf(text, text_bytes, "port %c: %s", port->end, what);
+    if (error && n > 0 && (size_t)n < text_bytes) {
+        n += snprintf(text + n, text_bytes - (size_t)n, ": %s", strerror(-error));
+    }
+    if (said[0] && n > 0 && (size_t)n < text_bytes) {
+        snprintf(text + n, text_bytes - (size_t)n, " (DPDK: %s)", said);
     }
 }
 
@@ -147,7 +154,8 @@ static int check_rights(const struct path_port *port, const char *device, char *
     fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     error = fd < 0 ? -errno : 0;
     if (fd < 0) {
-        say(text, text_bytes, port, "cannot open a packet socket", error);
+        say(text, text_bytes, port, error == -EPERM ? "no packet socket without CAP_NET_RAW, which root has"
+                                                    : "cannot open a packet socket", error);
         return error;
     }
     close(fd);
@@ -170,26 +178,36 @@ static int attach(struct path_port *port, const char *device, char *text, size_t
     }
     if (result < 0) {
         say(text, text_bytes, port, pci ? "no such network card, or it is not bound to vfio-pci (dpdk-devbind.py)"
-                                        : "DPDK cannot attach it", result);
+                                        : "DPDK cannot attach it", 0);
         return result;
     }
     port->open = true;
     return 0;
 }
 
-static void fill_conf(const struct rte_eth_dev_info *its, const struct path_options *options,
-                      struct rte_eth_conf *conf)
+/* Drivers on interfaces of the kernel, and memif, carry longer frames than they tell; net_tap does not.
+ * Return: 0, or -EMSGSIZE with @text set. */
+static int fill_conf(const struct path_port *port, const struct rte_eth_dev_info *its,
+                     const struct path_options *options, struct rte_eth_conf *conf, struct path_text text)
 {
     uint64_t spread = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
+    bool modest = strcmp(its->driver_name, "net_af_packet") == 0 || strcmp(its->driver_name, "net_memif") == 0;
 
     if (options->queues > 1 && (its->flow_type_rss_offloads & spread)) {
         conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
         conf->rx_adv_conf.rss_conf.rss_hf = its->flow_type_rss_offloads & spread;
     }
-    /* an interface of the kernel has its MTU already, and these drivers say that they could only do 1500 */
-    if (strcmp(its->driver_name, "net_af_packet") != 0 && strcmp(its->driver_name, "net_tap") != 0) {
-        conf->rxmode.mtu = options->mtu;
+    conf->intr_conf.rxq = strcmp(its->driver_name, "net_af_packet") != 0;
+    if (modest) {
+        return 0;
     }
+    if (its->max_rx_pktlen < options->mtu + PATH_FRAME_SPARE || its->max_mtu < options->mtu) {
+        snprintf(text.out, text.bytes, "port %c: %s carries frames of up to %u bytes, --mtu %u needs %u", port->end,
+                 its->driver_name, its->max_rx_pktlen, options->mtu, options->mtu + PATH_FRAME_SPARE);
+        return -EMSGSIZE;
+    }
+    conf->rxmode.mtu = options->mtu;
+    return 0;
 }
 
 static int configure(struct path_port *port, const struct path_options *options, struct rte_mempool *frames,
@@ -206,8 +224,10 @@ static int configure(struct path_port *port, const struct path_options *options,
         return -EINVAL;
     }
     if (result == 0) {
-        fill_conf(&its, options, &conf);
-        conf.intr_conf.rxq = strcmp(its.driver_name, "net_af_packet") != 0;
+        result = fill_conf(port, &its, options, &conf, (struct path_text){text, text_bytes});
+        if (result < 0) {
+            return result;
+        }
         result = rte_eth_dev_configure(port->id, port->queues, port->queues, &conf);
         if (result < 0 && conf.intr_conf.rxq) {
             conf.intr_conf.rxq = 0;
@@ -255,7 +275,6 @@ int path_port_open(struct path_port *port, const struct path_options *options, c
         path_port_close(port);
         return result;
     }
-    rte_eth_dev_set_mtu(port->id, (uint16_t)options->mtu); /* net_tap sends no longer frames than it was told here */
     rte_eth_promiscuous_enable(port->id); /* a path passes everything; a port that cannot, passes what it gets */
     if (find_packet_sockets(port, before) == port->queues) {
         port->wake = PATH_WAKE_SOCKET;
@@ -270,12 +289,12 @@ void path_port_close(struct path_port *port)
     if (!port->open) {
         return;
     }
-    for (unsigned q = 0; q < port->queues && port->wake == PATH_WAKE_INTERRUPT; q++) {
-        close(port->wake_fd[q]);
-    }
-    port->wake = PATH_WAKE_NONE;
     rte_eth_dev_stop(port->id);
     rte_eth_dev_close(port->id);
+    for (unsigned q = 0; q < port->queues && port->wake == PATH_WAKE_INTERRUPT; q++) {
+        close(port->wake_fd[q]); /* after the driver has taken its descriptors out of it */
+    }
+    port->wake = PATH_WAKE_NONE;
     port->open = false;
 }
 

@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 #include <errno.h>
@@ -31,6 +32,7 @@ static void defaults_are_600_km(void **state)
     char text[256];
 
     (void)state;
+    unsetenv(PATH_ENGINE_VARIABLE); /* whoever runs the tests may have chosen */
     assert_int_equal(parse(&options, text, "up p1"), 0);
     assert_string_equal(options.name, "p1");
     assert_int_equal(options.limits[0].delay_ns, 2940000);
@@ -65,6 +67,23 @@ static void what_netem_lacks_makes_auto_take_tun(void **state)
     assert_int_equal(options.cut.from_ns, 5000000000);
     assert_int_equal(options.cut.until_ns, 5200000000);
     assert_true(options.limits[PATH_WAY_BA].burst_frames == 5);
+}
+
+static void the_environment_names_an_engine(void **state)
+{
+    struct path_options options;
+    char text[256];
+
+    (void)state;
+    setenv(PATH_ENGINE_VARIABLE, "dpdk", 1);
+    assert_int_equal(parse(&options, text, "up p"), 0);
+    assert_int_equal(options.engine, PATH_ENGINE_DPDK);
+    assert_int_equal(parse(&options, text, "up p --engine tun"), 0);
+    assert_int_equal(options.engine, PATH_ENGINE_TUN);
+    setenv(PATH_ENGINE_VARIABLE, "magic", 1);
+    assert_int_equal(parse(&options, text, "up p"), -EINVAL);
+    assert_non_null(strstr(text, "APN_PATH_ENGINE in the environment: 'magic'"));
+    unsetenv(PATH_ENGINE_VARIABLE);
 }
 
 static void ports_and_queues_are_read(void **state)
@@ -148,6 +167,7 @@ int main(void)
         cmocka_unit_test(defaults_are_600_km),
         cmocka_unit_test(pairs_set_the_directions_apart),
         cmocka_unit_test(what_netem_lacks_makes_auto_take_tun),
+        cmocka_unit_test(the_environment_names_an_engine),
         cmocka_unit_test(ports_and_queues_are_read),
         cmocka_unit_test(wrong_values_are_named_with_their_limits),
     };

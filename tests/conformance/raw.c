@@ -61,7 +61,11 @@ uint16_t conf_raw_server(struct conf_rig *rig, int *fd)
     *fd = socket(AF_INET, raw_type() | SOCK_NONBLOCK, 0);
     conf_enter_source();
     assert_true(*fd >= 0);
-    assert_int_equal(bind(*fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    if (bind(*fd, (struct sockaddr *)&address, sizeof(address))) {
+        assert_int_equal(errno, EADDRNOTAVAIL); /* a helper's address, not the kernel's: no plain server can be there */
+        close(*fd);
+        skip();
+    }
     assert_true(conf_datagrams() || listen(*fd, 8) == 0);
     assert_int_equal(getsockname(*fd, (struct sockaddr *)&address, &length), 0);
     return ntohs(address.sin_port);

@@ -105,7 +105,6 @@ static bool udp(struct apn_worker *w, struct rte_mbuf *m, const uint8_t *frame, 
             return false;
         }
         apn_count(&w->counters.handed_over, 1);
-        atomic_thread_fence(memory_order_seq_cst); /* the entry before its sleep */
         apn_worker_wake(c->worker);
         return true;
     }

@@ -63,7 +63,7 @@ size_t apn_rings_plan(struct apn_rings *r, void *memory, uint32_t send_slots, ui
 
 static uint32_t load(const struct apn_ring_line *line)
 {
-    return atomic_load_explicit(&line->index, memory_order_acquire);
+    return atomic_load(&line->index);
 }
 
 static void store(struct apn_ring_line *line, uint32_t index)
@@ -71,17 +71,12 @@ static void store(struct apn_ring_line *line, uint32_t index)
     atomic_store_explicit(&line->index, index, memory_order_release);
 }
 
-/* the flag of a sleeper is taken by the first that wakes it: one byte per sleep */
-static bool take_asleep(struct apn_ring_line *line, uint32_t what)
+/* after our index: stored once more, so that no load of the flag comes before it. The flag of a sleeper is taken by the first
+ * that wakes it: one byte per sleep. */
+static bool take_asleep(struct apn_ring_line *own, uint32_t index, struct apn_ring_line *other, uint32_t what)
 {
-    atomic_thread_fence(memory_order_seq_cst); /* our index before its flag */
-    return (atomic_load_explicit(&line->asleep, memory_order_relaxed) & what) && atomic_exchange(&line->asleep, 0);
-}
-
-static void put_asleep(struct apn_ring_line *line, uint32_t asleep)
-{
-    atomic_store_explicit(&line->asleep, asleep, memory_order_relaxed);
-    atomic_thread_fence(memory_order_seq_cst); /* our flag before its index */
+    atomic_exchange(&own->index, index);
+    return (atomic_load(&other->asleep) & what) && atomic_exchange(&other->asleep, 0);
 }
 
 int apn_rings_send_room(const struct apn_rings *r)
@@ -94,8 +89,7 @@ int apn_rings_send_room(const struct apn_rings *r)
 bool apn_rings_send_publish(struct apn_rings *r, uint32_t n)
 {
     r->made += n;
-    store(&r->page->send_made, r->made);
-    return take_asleep(&r->page->send_taken, 1);
+    return take_asleep(&r->page->send_made, r->made, &r->page->send_taken, 1);
 }
 
 int apn_rings_come_pending(const struct apn_rings *r)
@@ -111,7 +105,7 @@ void apn_rings_come_release(struct apn_rings *r, uint32_t n)
 
 void apn_rings_client_sleeps(struct apn_rings *r, uint32_t wish)
 {
-    put_asleep(&r->page->send_made, wish);
+    atomic_exchange(&r->page->send_made.asleep, wish);
 }
 
 int apn_rings_send_pending(const struct apn_rings *r)
@@ -140,10 +134,18 @@ void apn_rings_come_publish(struct apn_rings *r, uint32_t n)
 
 void apn_rings_helper_sleeps(struct apn_rings *r, bool asleep)
 {
-    put_asleep(&r->page->send_taken, asleep);
+    atomic_exchange(&r->page->send_taken.asleep, asleep);
 }
 
 bool apn_rings_client_wants_waking(struct apn_rings *r, uint32_t what)
 {
-    return take_asleep(&r->page->send_made, what);
+    bool woken = false;
+
+    if (what & APN_RING_ARRIVAL) {
+        woken = take_asleep(&r->page->come_made, r->made, &r->page->send_made, APN_RING_ARRIVAL);
+    }
+    if (what & APN_RING_ROOM && !woken) {
+        woken = take_asleep(&r->page->send_taken, r->taken, &r->page->send_made, APN_RING_ROOM);
+    }
+    return woken;
 }

@@ -11,8 +11,9 @@
  *   It is a socket pair and not an eventfd, because a full eventfd can be made to block its writer by whoever shares it, and
  *   because the end of either process closes it.
  *
- *   Order of memory: an index is stored with release after the slot was written and loaded with acquire before it is read;
- *   "asleep" and the index of the other side cross, so both sides put a full fence between their store and their load.
+ *   Order of memory: an index is stored with release after the slot was written and loaded with acquire before it is read.
+ *   "asleep" and the index of the other side cross (each side stores one and loads the other), so there all four are
+ *   sequentially consistent.
  *
  * Owner: transport/dpdk makes and frees, transport/backend/dpdk maps.   Thread: one per side and channel.
  * Time: none.   Units: bytes; ports in host order. */

@@ -82,7 +82,39 @@ def ip6(protocol, body, dest=US6, hops=255):
 UDP = struct.pack(">HHHH", 1000, 4444, 13, 0) + b"hello"
 QUOTE4 = struct.pack(">BBHHHBBH", 0x45, 0, 33, 0, 0x4000, 64, 17, 0) + US4 + THEM4 + UDP
 
+def datagram(records, behind=b"", number=0, age=0, flags=1):
+    whole = struct.pack("<BBHIQQII", 6, flags, len(records), 0, 0, number, age, 7) + records + behind
+    return struct.pack("<H", len(whole)) + whole
+
+
+def part(header, payload=b"", index=0, parts=1, piece=None, number=0, staged=0, kind=2):
+    return struct.pack("<BBHHHIII", kind, 0, index, parts, 0, number, len(payload) if piece is None else piece, staged) + header + payload
+
+
+def ack(base=0, known=0, top=0, delivered=0, released=0, gaps=()):
+    return struct.pack("<BBHIIIQIIQQ", 1, len(gaps), 0, 1, 5, 0, base, known, top, delivered, released) + b"".join(struct.pack("<II", *g) for g in gaps)
+
+
+PAGE = bytes(range(256)) * 16
+EXTENT2 = message(1, kind=1, length=8192, span=8192, offset=4096)
+
 SEEDS = {
+    "datagram": {
+        "inlined": b"\1" + datagram(part(message(33)) ) + datagram(part(message(2, length=5), b"hello", number=1), number=1),
+        "bulk": b"\1" + datagram(part(EXTENT2, index=0, parts=2, piece=4096, kind=3), PAGE)
+        + datagram(part(EXTENT2, index=1, parts=2, piece=4096, kind=3), PAGE, number=1),
+        "heads": b"\3" + datagram(part(EXTENT2, index=0, parts=2, piece=4096, kind=3), PAGE)
+        + datagram(part(message(2, length=4096), kind=3, piece=4096, number=1), PAGE, number=1),
+        "older_last": b"\1" + datagram(part(message(1, kind=1, length=4096, span=4096), kind=3, piece=4096, number=2), PAGE, number=2)
+        + datagram(part(message(1, kind=2, span=16384), number=1), number=1)
+        + datagram(part(message(1, kind=1, length=4096, span=4096), kind=3, piece=4096), PAGE) + datagram(part(message(33), number=3), number=3),
+        "ack": b"\1" + datagram(ack(known=8, top=9, gaps=((1, 2), (5, 1))), flags=0) + datagram(ack(base=9, delivered=1, released=60000), flags=2),
+        "lies": b"\1" + datagram(ack(known=1 << 20, top=1 << 20, delivered=1 << 40), flags=0),
+        "outside": b"\1" + datagram(part(message(1, kind=1, length=4096, span=4096, offset=1 << 20), kind=3, piece=4096), PAGE),
+        "far": b"\1" + datagram(part(message(33)), number=1 << 60, age=1) + datagram(part(message(33), number=1 << 20), number=9),
+        "close": b"\1" + datagram(b"\4\0\0\0\x6c\0\0\0", flags=0),
+        "raw": b"\0" + datagram(part(message(33))),
+    },
     "dpdk_frames": {
         "arp": wire(arp(1, THEM4, US4), arp(2, THEM4, US4, US), arp(1, US4, US4), arp(1, THEM4, THEM4)),
         "echo": wire(ip4(1, b"\x08\0\0\0\0\1\0\1" + bytes(56)), ip6(58, b"\x80\0\0\0\0\1\0\1" + bytes(56))),

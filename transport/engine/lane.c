@@ -74,6 +74,7 @@ static void lane_up(struct apn_lane *lane, uint64_t peer_applied, uint64_t now)
     struct apn_error err = {0};
 
     lane->phase = APN_LANE_UP;
+    s->window.repaired = s->backend->caps & APN_CAP_REPAIRS;
     lane->heard_ns = s->heard_ns = now;
     lane->pinged_ns = now;
     lane->backoff_ns = APN_BACKOFF_MIN_NS;

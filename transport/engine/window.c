@@ -32,7 +32,8 @@ static void update_limit(struct apn_window *w)
     double gain = w->probe_end_ns ? 0.75 : w->startup ? 2.0 : 1.25;
     double bdp = (double)apn_window_rate(w) * (double)w->rtt_min_ns / (double)NS_PER_S;
     uint64_t bunch = w->startup || w->probe_end_ns ? 0 : largest(w->round_bunch);
-    uint64_t limit = (uint64_t)(gain * bdp) + (bunch < bdp / 4 ? bunch : (uint64_t)(bdp / 4));
+    double most = w->repaired ? bdp : bdp / 4;
+    uint64_t limit = (uint64_t)(gain * bdp) + (bunch < most ? bunch : (uint64_t)most);
 
     if (w->fixed_bytes) {
         w->limit_bytes = w->fixed_bytes;

@@ -10,7 +10,8 @@
  *   got faster, too little to build a queue that a stopped guest would wait behind. Rounds in which the sender
  *   had nothing to send say what was offered, not what the path can do: they count only when they are a new best, and age nothing.
  *   Reports that come in bunches (they are due every 256 KiB; hosts are busy) leave the path idle unless more is in flight: what came
- *   above the rate, at most a quarter of a BDP, is added to the limit.
+ *   above the rate, at most a quarter of a BDP, is added to the limit; a whole BDP where links repair losses themselves, because there
+ *   reports stand still for the round trip that a repair takes, and the link bounds what is in the network.
  *   Every 5 s the window shrinks for a round trip, so that a path that became longer is measured without our own queue in it.
  *   (Ideas: BBR, draft-cardwell-iccrg-bbr-congestion-control, sections 4.1 and 4.3.) */
 #ifndef APN_ENGINE_WINDOW_H
@@ -43,6 +44,7 @@ struct apn_window {
     uint64_t round_bunch[APN_WINDOW_ROUNDS]; /* ... most bytes above it per round, ring as round_rate */
     uint64_t full_rate;        /* startup: best rate seen when growth was last >= 25 % */
     unsigned full_rounds;
+    bool repaired;             /* links repair losses (APN_CAP_REPAIRS) */
     bool startup;
     uint64_t probe_next_ns, probe_end_ns, probe_rtt_ns;
 };

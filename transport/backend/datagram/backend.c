@@ -69,7 +69,7 @@ static void backend_counters(struct apn_backend *base, struct apn_backend_counte
     be->carrier->ops->counters(be->carrier, &c);
     *out = (struct apn_backend_counters){
         .zerocopy_bytes = c.zerocopy_bytes,
-        .copied_bytes = payload > c.zerocopy_bytes ? payload - c.zerocopy_bytes : 0,
+        .copied_bytes = c.zerocopy_bytes && payload > c.zerocopy_bytes ? payload - c.zerocopy_bytes : 0, /* of what was to be none */
         .requests = c.sent,
         .doorbells = c.send_calls,
         .registered_bytes = c.registered_bytes,
@@ -85,7 +85,6 @@ static void backend_counters(struct apn_backend *base, struct apn_backend_counte
 }
 
 static const struct apn_backend_ops datagram_ops = {
-    .name = "datagram",
     .connect = backend_connect,
     .listen = backend_listen,
     .region_add = backend_region_add,
@@ -116,7 +115,9 @@ int apn_datagram_backend_new(struct apn_backend **out, const char *name, struct 
         carrier->ops->free(carrier);
         return apn_error_set(err, -ENOMEM, APN_SCOPE_SESSION, "%s: out of memory", name);
     }
-    be->base = (struct apn_backend){&datagram_ops, carrier->ops->wait ? 0 : APN_CAP_VIRTUAL, APN_DG_POST_MAX};
+    be->ops = datagram_ops;
+    be->ops.name = name;
+    be->base = (struct apn_backend){&be->ops, APN_CAP_REPAIRS | (carrier->ops->wait ? 0 : APN_CAP_VIRTUAL), APN_DG_POST_MAX};
     be->name = name;
     be->carrier = carrier;
     be->options = *options;

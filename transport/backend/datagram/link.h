@@ -20,7 +20,8 @@ struct apn_dg_listener;
 
 struct apn_dg_backend {
     struct apn_backend base;
-    const char *name;                    /* for messages; constant */
+    struct apn_backend_ops ops;          /* of all such backends, under this one's name */
+    const char *name;                    /* constant */
     struct apn_carrier *carrier;
     struct apn_datagram_options options; /* constant, like config; strings and secret are ours */
     struct apn_backend_config config;

@@ -6,7 +6,7 @@
 
 #include "backend/datagram/datagram.h"
 
-#define WORD_MAX 64u
+#define WORD_MAX 128u /* a unix socket's path is one of them */
 
 struct unit {
     const char *name;
@@ -82,7 +82,7 @@ int apn_datagram_options_parse(const char *text, struct apn_datagram_options *ou
         int ret;
 
         if (!length || length > WORD_MAX) {
-            return bad(err, text, "words of 1..64 characters between commas");
+            return bad(err, text, "words of 1..128 characters between commas");
         }
         memcpy(word, text, length);
         word[length] = 0;

@@ -170,6 +170,7 @@ enum apn_backend_caps {
     APN_CAP_ONE_SIDED = 1u << 0, /* payload is written by the peer's NIC (rdma) */
     APN_CAP_ZERO_COPY = 1u << 1,
     APN_CAP_VIRTUAL = 1u << 2,   /* runs in virtual time: no threads, poll never blocks */
+    APN_CAP_REPAIRS = 1u << 3,   /* sends again what the path loses, and bounds what is in the network (datagrams) */
 };
 
 struct apn_backend_counters {

@@ -13,7 +13,9 @@
 #include "support/clock.h"
 
 #define WAIT_MAX_NS   (60 * APN_NS_PER_S) /* of one poll; a longer wish gets an early 0 */
-#define PACING_NS     (200 * APN_NS_PER_US) /* of datagrams collect before the sender is woken for them */
+#define PACING_NS     (250 * APN_NS_PER_US) /* of datagrams collect before the sender is woken for them, */
+#define GATHER_NS     (200 * APN_NS_PER_US) /* and before the receiver is; at most 1/16 of the round trip */
+#define GATHER_MIN_NS (50 * APN_NS_PER_US)  /* less is not worth a sleep */
 #define RECEIVES_MAX  4u                  /* bursts per pass, so that sending has its turn */
 #define FULL_NS       (500 * APN_NS_PER_US) /* a port that was full is tried again */
 
@@ -349,6 +351,7 @@ static bool receive_some(struct apn_dg_link *link)
             take_datagram(link, &arrivals[k], now_ns);
         }
         any |= n > 0;
+        link->got += n > 0 ? (unsigned)n : 0;
         if (n <= 0 || link->port != port) {
             break;
         }
@@ -432,13 +435,30 @@ static uint64_t next_deadline(const struct apn_dg_link *link)
     return at;
 }
 
+/* While datagrams come in a stream, being woken for each costs more than taking it: let some gather. Return: for how long */
+static uint64_t gathering(struct apn_dg_link *link, uint64_t now_ns)
+{
+    const uint64_t most = link->rate.rtt_min_ns / 16 < GATHER_NS ? link->rate.rtt_min_ns / 16 : GATHER_NS;
+    const bool stream = link->got >= 2 || (link->got && now_ns - link->waited_ns < GATHER_NS);
+
+    link->got = 0;
+    link->waited_ns = now_ns;
+    return stream && most >= GATHER_MIN_NS && link->stage == APN_DG_UP ? most : 0;
+}
+
 static void wait_for_more(struct apn_dg_link *link, uint64_t deadline_ns)
 {
     const struct apn_carrier_ops *ops = link->port->carrier->ops;
     const uint64_t now_ns = now(link);
+    const uint64_t gather_ns = gathering(link, now_ns);
     uint64_t until = earlier(deadline_ns, link->port_full ? now_ns + FULL_NS : next_deadline(link));
 
-    if (until > now_ns) {
+    if (until <= now_ns) {
+        return;
+    }
+    if (gather_ns && !link->port_full) {
+        ops->wait(link->port, 0, earlier(until - now_ns, gather_ns));
+    } else {
         ops->wait(link->port, APN_PORT_WAIT_RECEIVE | (link->port_full ? APN_PORT_WAIT_SEND : 0), until - now_ns);
     }
 }

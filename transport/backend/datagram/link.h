@@ -76,6 +76,8 @@ struct apn_dg_link {
     unsigned burst_next, burst_count;
     bool port_full;
     struct apn_dg_item item; /* scratch */
+    unsigned got;            /* datagrams since the last wait, */
+    uint64_t waited_ns;      /* which began then */
     uint64_t payload_bytes;
     uint64_t told_lost, told_repeated, told_duplicates, told_payload; /* of these, what the backend's counters know */
 };

@@ -21,7 +21,7 @@
 
 #include "backend/datagram/port.h"
 
-#define APN_UDP_BUFFERS      4u           /* of a receive call */
+#define APN_UDP_BUFFERS      16u          /* of a receive call; what is not used of them is not touched */
 #define APN_UDP_BUFFER_BYTES (64u << 10)
 #define APN_UDP_PEEK_FROM    (24u << 10)  /* datagrams may be as large as this: look first */
 #define APN_UDP_QUEUE_BYTES  (16u << 20)  /* wished for in front of a socket: a receiver that is late by 50 ms at 2.5 Gb/s */
@@ -62,6 +62,7 @@ struct apn_udp_port {
     uint32_t given_bytes;  /* of buffer @given */
     unsigned turn;         /* socket whose turn it is */
     bool peeked;           /* a datagram was shown, not yet taken from the socket */
+    bool empty;            /* the kernel has just shown that nothing is there: the next receive need not ask */
 };
 
 static inline struct apn_udp_carrier *apn_udp_carrier_of(const struct apn_udp_port *port)

@@ -293,11 +293,15 @@ void apn_udp_wait(struct apn_port *base, unsigned what, uint64_t timeout_ns)
     const short events = (short)((what & APN_PORT_WAIT_RECEIVE ? POLLIN : 0) | (what & APN_PORT_WAIT_SEND ? POLLOUT : 0));
     struct pollfd fds[1 + APN_PORT_ADDRESSES_MAX] = {{.fd = port->wake_fd, .events = POLLIN}};
     uint64_t count;
+    int ready;
 
     for (unsigned i = 0; i < port->sockets; i++) {
         fds[1 + i] = (struct pollfd){.fd = events ? port->socket[i].fd : -1, .events = events};
     }
-    if (ppoll(fds, 1 + port->sockets, &timeout, NULL) > 0 && fds[0].revents) {
+    ready = ppoll(fds, 1 + port->sockets, &timeout, NULL);
+
+    port->empty = events & POLLIN && !port->listening && ready >= 0 && !(fds[1].revents & ~POLLOUT);
+    if (ready > 0 && fds[0].revents) {
         if (read(port->wake_fd, &count, sizeof(count)) < 0) {
             /* taken already */
         }

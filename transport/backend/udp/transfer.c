@@ -256,6 +256,7 @@ static int fill(struct apn_udp_port *port)
         n = receive_failed(port, errno);
     }
     port->filled = n > 0 ? (unsigned)n : 0;
+    port->empty = !port->listening && n > 0 && port->filled < APN_UDP_BUFFERS;
     return n;
 }
 
@@ -333,11 +334,15 @@ int apn_udp_receive(struct apn_port *base, struct apn_port_arrival *out, unsigne
     int n;
 
     if (port->peeked) { /* shown, and nobody wanted the rest */
+        if (recv(port->socket[0].fd, port->buffer[0], 1, MSG_DONTWAIT) < 0 && (n = receive_failed(port, errno)) < 0) {
+            return n; /* the error came first, the datagram is still there */
+        }
         port->peeked = false;
-        recv(port->socket[0].fd, port->buffer[0], 1, MSG_DONTWAIT);
     }
     n = port->given < port->filled ? (int)give(port, out, max) : 0;
-    if (!n && port->peeks) {
+    if (!n && port->empty) {
+        port->empty = false;
+    } else if (!n && port->peeks) {
         n = peek(port, out, max);
     } else if (!n) {
         n = fill(port);
@@ -359,6 +364,6 @@ int apn_udp_read(struct apn_port *base, const struct apn_port_arrival *arrival, 
         return -EINVAL;
     }
     memcpy(all + 1, iov, n * sizeof(*iov));
-    port->peeked = false;
+    port->peeked = false; /* an error takes the datagram's place: then it is shown again */
     return recvmsg(port->socket[0].fd, &m, MSG_DONTWAIT) == (ssize_t)arrival->total_bytes ? 0 : -EIO;
 }

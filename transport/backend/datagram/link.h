@@ -14,7 +14,8 @@
 #include "wire/handshake.h"
 
 #define APN_DG_POST_MAX     256u
-#define APN_DG_WELCOME_MAX  (APN_DG_HEADER_BYTES + sizeof(struct apn_wire_dg_welcome) + APN_WIRE_HS_MAX)
+#define APN_DG_ANSWER_MAX   (APN_DG_HEADER_BYTES + sizeof(struct apn_wire_dg_challenge) + APN_WIRE_HS_MAX) /* the longest: REJECT to an OPEN */
+static_assert(sizeof(struct apn_wire_dg_challenge) >= sizeof(struct apn_wire_dg_welcome), "longest answer");
 
 struct apn_dg_listener;
 

@@ -94,7 +94,7 @@ static void take_open(struct apn_dg_listener *l, const struct apn_port_arrival *
 {
     const struct apn_backend_config *config = &l->be->config;
     struct apn_wire_dg_challenge challenge = {.stamp = htole32((uint32_t)(now(l) / APN_NS_PER_MS))};
-    uint8_t out[APN_DG_WELCOME_MAX], nonce[32];
+    uint8_t out[APN_DG_ANSWER_MAX], nonce[32];
     struct apn_wire_dg_open w;
     struct apn_handshake hs;
 
@@ -152,7 +152,7 @@ static struct apn_dg_link *make_link(struct apn_dg_listener *l, const struct ask
     }
     most = port->datagram_max < most ? port->datagram_max : most;
     most = be->options.datagram_max && be->options.datagram_max < most ? be->options.datagram_max : most;
-    link->welcome_bytes = malloc(APN_DG_WELCOME_MAX);
+    link->welcome_bytes = malloc(APN_DG_ANSWER_MAX);
     if (!link->welcome_bytes || apn_dg_random(&id, sizeof(id)) || !id ||
         apn_dg_link_ready(link, id, asker->id, most, be->staging_bytes, 0)) {
         apn_error_set(err, -ENOMEM, APN_SCOPE_LANE, "%s: lane %u: out of memory", be->name, hs->hello.lane);
@@ -170,7 +170,7 @@ static void decide(struct apn_dg_listener *l, const struct asker *asker, struct 
     struct apn_welcome welcome = {0};
     struct apn_dg_link *link = NULL;
     struct apn_error err = {0};
-    uint8_t out[APN_DG_WELCOME_MAX];
+    uint8_t out[APN_DG_ANSWER_MAX];
     uint32_t length;
     int ret = l->acceptor.authorise(l->acceptor.opaque, &hs->hello, &welcome, &err);
 
@@ -211,7 +211,7 @@ static bool cookie_is_ours(const struct apn_dg_listener *l, const struct asker *
 static void take_prove(struct apn_dg_listener *l, const struct apn_port_arrival *a, const struct apn_dg_header *h)
 {
     const struct apn_backend_config *config = &l->be->config;
-    uint8_t nonce[32], out[APN_DG_WELCOME_MAX];
+    uint8_t nonce[32], out[APN_DG_ANSWER_MAX];
     struct apn_wire_dg_welcome none = {0};
     struct apn_wire_dg_prove w;
     struct apn_handshake hs;

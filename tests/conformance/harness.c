@@ -154,16 +154,18 @@ static uint8_t *memory_new(int *fd)
     return memory;
 }
 
+#define BACKEND_NAME 128u
+
 /* CONFORMANCE_BACKENDS="SOURCE DEST": ends of two kinds that speak the same protocol */
-static void backend_name(bool is_source, char name[32])
+static void backend_name(bool is_source, char name[BACKEND_NAME])
 {
     const char *names = getenv("CONFORMANCE_BACKENDS");
-    char both[2][32];
+    char both[2][BACKEND_NAME];
 
-    snprintf(name, 32, "%.*s", (int)strcspn(conf_backend, "-"), conf_backend);
+    snprintf(name, BACKEND_NAME, "%.*s", (int)strcspn(conf_backend, "-"), conf_backend);
     if (names) {
-        assert_int_equal(sscanf(names, "%31s %31s", both[0], both[1]), 2);
-        snprintf(name, 32, "%s", both[is_source ? 0 : 1]);
+        assert_int_equal(sscanf(names, "%127s %127s", both[0], both[1]), 2);
+        snprintf(name, BACKEND_NAME, "%s", both[is_source ? 0 : 1]);
     }
 }
 
@@ -187,7 +189,7 @@ static struct apn_backend *backend_new(struct conf_rig *rig, bool is_source, con
     };
     struct apn_backend *be = NULL;
     struct apn_error err = {0};
-    char name[32];
+    char name[BACKEND_NAME];
 
     backend_name(is_source, name);
     if (apn_backend_new(&be, name, filters ? filters : conf_filters, &config, &err)) {

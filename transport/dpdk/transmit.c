@@ -76,7 +76,7 @@ static bool start_path(struct apn_worker *w, const struct apn_channel *c, const 
 
 /* ---- frames --------------------------------------------------------------------- */
 
-static bool entry_is_sane(struct apn_channel *c, const struct apn_send_entry *e)
+static bool entry_is_sane(const struct apn_channel *c, const struct apn_send_entry *e)
 {
     const struct apn_guest_region *r;
 
@@ -91,10 +91,6 @@ static bool entry_is_sane(struct apn_channel *c, const struct apn_send_entry *e)
         return false;
     }
     r = &c->client->regions[e->region];
-    if (atomic_load_explicit(&r->broken, memory_order_relaxed)) {
-        apn_channel_break(c);
-        return false;
-    }
     return r->base && e->offset <= r->length && e->payload_bytes <= r->length - e->offset;
 }
 
@@ -230,10 +226,22 @@ static bool send_entry(struct apn_worker *w, struct apn_channel *c, const struct
     return true;
 }
 
+/* memory that was taken away reads as zeroes; whoever did that is not served any more */
+static void check_regions(struct apn_channel *c, uint64_t used)
+{
+    for (unsigned i = 0; used; i++, used >>= 1) {
+        if (used & 1 && atomic_load_explicit(&c->client->regions[i].broken, memory_order_relaxed)) {
+            apn_channel_break(c);
+            return;
+        }
+    }
+}
+
 unsigned apn_transmit(struct apn_worker *w, struct apn_channel *c)
 {
     int n = c->broken ? 0 : apn_rings_send_pending(&c->rings);
     unsigned taken = 0;
+    uint64_t used = 0;
 
     if (n < 0) {
         apn_channel_break(c);
@@ -249,11 +257,13 @@ unsigned apn_transmit(struct apn_worker *w, struct apn_channel *c)
             break;
         }
         apn_rings_send_release(&c->rings, 1);
+        used |= e.region < APN_GUEST_REGIONS ? 1ull << e.region : 0;
         taken++;
     }
     if (taken) {
         c->came |= APN_RING_ROOM;
         apn_worker_flush(w);
+        check_regions(c, used);
     }
     return taken;
 }

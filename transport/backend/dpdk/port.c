@@ -218,15 +218,29 @@ void apn_dpdk_port_close(struct apn_port *base)
 
 /* ---- sending ------------------------------------------------------------------------------ */
 
+/* the helper's number of the region, when the payload is what lies at its place there, and not a copy that was made elsewhere */
+static uint32_t shared_region(const struct port *p, const struct apn_port_datagram *d)
+{
+    const struct apn_dpdk_region *r;
+    uint32_t number;
+
+    if (d->region >= APN_REGIONS_MAX || !d->payload_bytes) {
+        return APN_RING_NO_REGION;
+    }
+    r = &p->carrier->client.regions[d->region];
+    number = atomic_load_explicit(&r->number, memory_order_acquire);
+    if (number == APN_RING_NO_REGION || (const uint8_t *)r->host + d->offset != d->payload) {
+        return APN_RING_NO_REGION;
+    }
+    return number;
+}
+
 static void fill(struct port *p, uint32_t index, const struct apn_endpoint *endpoint, const struct apn_port_datagram *d)
 {
     struct apn_send_entry *e = &p->rings.send[index & (p->rings.send_slots - 1)];
     uint8_t *buffer = apn_rings_send_buffer(&p->rings, index);
-    uint32_t region = APN_RING_NO_REGION;
+    const uint32_t region = shared_region(p, d);
 
-    if (d->region < APN_REGIONS_MAX && d->payload_bytes) {
-        region = atomic_load_explicit(&p->carrier->client.regions[d->region].number, memory_order_relaxed);
-    }
     memcpy(buffer, d->head, d->head_bytes);
     if (d->payload_bytes && region == APN_RING_NO_REGION) {
         memcpy(buffer + d->head_bytes, d->payload, d->payload_bytes);

@@ -86,6 +86,10 @@ int apn_helper_receive(int fd, struct apn_helper_msg *msg, int fds[APN_HELPER_FD
         return ret;
     }
     n = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (n < 0 && errno == ECONNRESET) { /* closed without reading what we said: its last words come behind that error */
+        header.msg_controllen = sizeof(control);
+        n = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    }
     if (n < 0) {
         return errno == EINTR || errno == EAGAIN ? -EAGAIN : errno == ECONNRESET ? -EPIPE : -errno;
     }

@@ -22,6 +22,10 @@
 #define BATCH_FRAMES      32
 #define EARLY_NS          10000 /* a frame due this soon goes with the one before: saves a sleep */
 #define REALTIME_PRIORITY 20
+/* Under load a wake for every frame would cost more than carrying it: frames go in groups of this long, and
+ * one that arrives while another is about to be due is found then. */
+#define SLEEP_LEAST_NS    20000
+#define TIMER_ONLY_NS     50000
 #define SEND_ATTEMPTS     64
 #define ETHER_BYTES       14
 /* how long not to look at a port that cannot wake us, by how long nothing came */
@@ -228,15 +232,13 @@ static bool wait_for_work(struct path_worker *worker)
     int n;
 
     until = look < until ? look : until;
+    until = until < now + SLEEP_LEAST_NS ? now + SLEEP_LEAST_NS : until;
     left = until - now;
-    if (left <= 0) {
-        return true;
-    }
     for (int end = 0; end < PATH_ENDS; end++) {
-        struct path_port *port = &worker->port[end];
+        const struct path_port *port = &worker->port[end];
+        bool ask = port->wake != PATH_WAKE_NONE && left >= TIMER_ONLY_NS;
 
-        fds[end] = (struct pollfd){.fd = port->wake == PATH_WAKE_NONE ? -1 : port->wake_fd[worker->queue],
-                                   .events = POLLIN};
+        fds[end] = (struct pollfd){.fd = ask ? port->wake_fd[worker->queue] : -1, .events = POLLIN};
     }
     fds[PATH_ENDS] = (struct pollfd){.fd = worker->stop_fd, .events = POLLIN};
     limit = (struct timespec){.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};

@@ -125,6 +125,8 @@ void conf_raw_connect(struct conf_rig *rig, struct conf_raw *raw);
 /** conf_raw_server() - a port where nobody speaks the protocol; conf_raw_accept() takes its
  * connections */
 uint16_t conf_raw_server(struct conf_rig *rig, int *fd);
+/** conf_raw_server_possible() - no: the listener's address is a helper's, not the kernel's */
+bool conf_raw_server_possible(void);
 void conf_raw_accept(struct conf_rig *rig, int server, struct conf_raw *raw);
 void conf_raw_send(struct conf_rig *rig, struct conf_raw *raw, const void *bytes, size_t length);
 /** conf_raw_recv() - one piece of what the peer says. Return: bytes, 0 = closed or reset. */

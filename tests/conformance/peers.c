@@ -356,6 +356,9 @@ static void foreign_servers_are_left(void **state)
     uint8_t garbage[512];
 
     (void)state;
+    if (!conf_raw_server_possible()) {
+        skip();
+    }
     memset(garbage, 0x5c, sizeof(garbage));
     /* anybody can send a datagram: what makes no sense is no answer */
     foreign_server("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n", 32, conf_datagrams() ? -ETIMEDOUT : -EPROTO);

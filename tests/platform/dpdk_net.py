@@ -526,7 +526,7 @@ def options_are_checked(lab):
 def conform(lab, part, host, ends, namespaces=None):
     """@ends: the backend at the source and at the destination"""
     environment = dict(os.environ, CONFORMANCE_HOST=host, CONFORMANCE_SHARED="1", CONFORMANCE_BACKENDS=" ".join(ends),
-                       APN_DPDK_SOCKET=lab.helpers[0].socket)
+                       APN_DPDK_SOCKET=lab.helpers[0].socket, CONFORMANCE_SLOW="2" if part == "peers" else "5")
     if namespaces:
         environment["CONFORMANCE_NETNS"] = " ".join(namespaces)
     done = subprocess.run([lab.conformance, "dpdk", part], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

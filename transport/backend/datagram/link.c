@@ -167,7 +167,11 @@ static bool build_one(struct apn_dg_link *link, uint64_t now_ns)
     int parts = 0;
 
     *d = (struct apn_port_datagram){.head = head, .region = APN_PORT_NO_REGION};
-    if (apn_dg_sender_due(&link->tx) && apn_dg_rate_may_send(&link->rate, now_ns)) {
+    if (!apn_dg_sender_due(&link->tx)) {
+        link->paced = false; /* there is nothing, or the window is full: no fault of this host's clock */
+    } else if (!apn_dg_rate_may_send(&link->rate, now_ns)) {
+        link->paced = true;
+    } else {
         parts = apn_dg_sender_build(&link->tx, head, &used, d, now_ns);
     }
     if (!parts && !ack && !probe) {
@@ -182,7 +186,9 @@ static bool build_one(struct apn_dg_link *link, uint64_t now_ns)
     d->head_bytes = used;
     apn_dg_header_seal(&h, head);
     if (parts) {
-        apn_dg_rate_sent(&link->rate, used + d->payload_bytes, now_ns);
+        if (apn_dg_rate_sent(&link->rate, used + d->payload_bytes, link->paced, now_ns)) {
+            apn_dg_sender_limited(&link->tx);
+        }
         link->payload_bytes += d->region != APN_PORT_NO_REGION ? d->payload_bytes : 0;
     }
     link->burst_count++;

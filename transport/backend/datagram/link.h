@@ -76,6 +76,7 @@ struct apn_dg_link {
     struct apn_port_datagram burst[APN_PORT_BURST_MAX]; /* built; those from burst_next on are not sent yet */
     unsigned burst_next, burst_count;
     bool port_full;
+    bool paced; /* what is sent next waited for its time only */
     struct apn_dg_item item; /* scratch */
     unsigned got;            /* datagrams since the last wait, */
     uint64_t waited_ns;      /* which began then */

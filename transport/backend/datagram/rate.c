@@ -207,12 +207,23 @@ bool apn_dg_rate_may_send(const struct apn_dg_rate *r, uint64_t now_ns)
     return r->next_ns <= now_ns;
 }
 
-void apn_dg_rate_sent(struct apn_dg_rate *r, uint64_t bytes, uint64_t now_ns)
+static uint64_t burst_ns(const struct apn_dg_rate *r)
 {
-    const uint64_t earliest = now_ns > APN_DG_BURST_NS ? now_ns - APN_DG_BURST_NS : 0;
-    const uint64_t from = r->next_ns > earliest ? r->next_ns : earliest;
+    const uint64_t half = r->rtt_min_ns / 2;
 
-    r->next_ns = from + (uint64_t)((double)bytes * NS_PER_S / (double)r->rate);
+    if (r->shared || half < APN_DG_BURST_NS) {
+        return APN_DG_BURST_NS;
+    }
+    return half < APN_DG_BURST_MAX_NS ? half : APN_DG_BURST_MAX_NS;
+}
+
+bool apn_dg_rate_sent(struct apn_dg_rate *r, uint64_t bytes, bool paced, uint64_t now_ns)
+{
+    const uint64_t credit = paced ? burst_ns(r) : APN_DG_BURST_NS, earliest = now_ns > credit ? now_ns - credit : 0;
+    const bool late = r->next_ns < earliest;
+
+    r->next_ns = (late ? earliest : r->next_ns) + (uint64_t)((double)bytes * NS_PER_S / (double)r->rate);
+    return late && paced;
 }
 
 uint64_t apn_dg_rate_patience(const struct apn_dg_rate *r)

@@ -32,7 +32,8 @@
 #define APN_DG_FIRST_SHARED   (64u << 10)
 #define APN_DG_RTT_FIRST_NS   1000000ull    /* until it is known */
 #define APN_DG_RTT_AGE_NS     10000000000ull /* the shortest round trip is looked for again after this */
-#define APN_DG_BURST_NS       1000000ull    /* a sender that was late may catch up on this much */
+#define APN_DG_BURST_NS       1000000ull    /* a sender that was late may catch up on this much; on a wavelength of our own on half a */
+#define APN_DG_BURST_MAX_NS   4000000ull    /* round trip, up to this: its queue is nobody else's */
 
 /** struct apn_dg_sample - what one acknowledgement told
  * @acked_bytes, @lost_bytes: newly
@@ -74,7 +75,9 @@ void apn_dg_rate_rtt(struct apn_dg_rate *r, uint64_t rtt_ns, uint64_t now_ns);
 void apn_dg_rate_sample(struct apn_dg_rate *r, const struct apn_dg_sample *s, uint64_t now_ns);
 /** apn_dg_rate_may_send() - is a datagram due? */
 bool apn_dg_rate_may_send(const struct apn_dg_rate *r, uint64_t now_ns);
-void apn_dg_rate_sent(struct apn_dg_rate *r, uint64_t bytes, uint64_t now_ns);
+/** apn_dg_rate_sent() - @paced: it waited for its time, nothing else held it back. Return: true when this host was so late that part of the path's time passed unused: what is measured now says less
+ * than the path can do */
+bool apn_dg_rate_sent(struct apn_dg_rate *r, uint64_t bytes, bool paced, uint64_t now_ns);
 /** apn_dg_rate_best() - delivered rate, bytes/s; 0 unknown */
 uint64_t apn_dg_rate_best(const struct apn_dg_rate *r);
 /** apn_dg_rate_patience() - how long acknowledgements may stay away before one is asked for */

@@ -231,7 +231,7 @@ int apn_dg_sender_build(struct apn_dg_sender *tx, uint8_t *head, uint32_t *head_
     out->head_bytes = used;
     remember(tx, packet, used + out->payload_bytes, now_ns);
     if (!peek(tx, &piece) && tx->in_flight_bytes < tx->rate->cwnd) {
-        tx->app_limited_until = tx->acked_bytes + tx->in_flight_bytes;
+        apn_dg_sender_limited(tx);
     }
     return 1;
 }

@@ -113,6 +113,11 @@ int apn_dg_sender_acked(struct apn_dg_sender *tx, const struct apn_dg_ack *ack, 
 /** apn_dg_sender_probe_at() - when silence has lasted so long that an acknowledgement must be asked for; UINT64_MAX: nothing is awaited */
 uint64_t apn_dg_sender_probe_at(const struct apn_dg_sender *tx);
 void apn_dg_sender_probed(struct apn_dg_sender *tx, uint64_t now_ns);
+/** apn_dg_sender_limited() - until what is in flight now has arrived, samples may raise the rate, not lower it */
+static inline void apn_dg_sender_limited(struct apn_dg_sender *tx)
+{
+    tx->app_limited_until = tx->acked_bytes + tx->in_flight_bytes;
+}
 /** apn_dg_sender_age() - number - oldest that matters, for the header */
 static inline uint32_t apn_dg_sender_age(const struct apn_dg_sender *tx, uint64_t number)
 {

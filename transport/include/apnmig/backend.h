@@ -56,7 +56,7 @@ enum apn_msg_type {
     APN_MSG_APPLIED = 32,  /* offset = reliable wire bytes applied on this lane, value = stream position consumed, span = hold us */
     APN_MSG_PING = 33,
     APN_MSG_PONG = 34,
-    /* reserved: 17 RDMA_DESCRIPTOR, 35 DATAGRAM_NACK */
+    /* reserved: 17 RDMA_DESCRIPTOR */
 };
 #define APN_MSG_IS_RELIABLE(type) ((type) > 0 && (type) < 32)
 #define APN_MSG_HAS_PAGES(type)   ((type) == APN_MSG_EXTENT || (type) == APN_MSG_POSTCOPY_PAGE)

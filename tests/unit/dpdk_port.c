@@ -400,6 +400,7 @@ static void a_helper_that_dies_is_noticed_at_once(void **state)
     assert_int_equal(apn_dpdk_port_receive(listener, a, 8), -ENOLINK);
     assert_null(flow(&c, &err));
     assert_non_null(strstr(err.text, "no helper at"));
+    assert_int_equal(err.code, -ENODEV); /* not -ECONNREFUSED: that is a peer's word */
     apn_dpdk_port_close(port);
     /* started again: the listener is where it was */
     helper_start(&h, NULL);
@@ -469,7 +470,7 @@ static void what_is_wrong_is_said(void **state)
     char option[100];
 
     (void)state;
-    assert_int_equal(apn_dpdk_backend_new(&be, &config, "socket=/nowhere/apn.sock", &err), -ENOENT);
+    assert_int_equal(apn_dpdk_backend_new(&be, &config, "socket=/nowhere/apn.sock", &err), -ENODEV);
     assert_non_null(strstr(err.text, "/nowhere/apn.sock"));
     assert_non_null(strstr(err.text, "apn-dpdk --port="));
     err = (struct apn_error){0};
@@ -478,7 +479,7 @@ static void what_is_wrong_is_said(void **state)
     err = (struct apn_error){0};
     helper_start(&h, &refused);
     snprintf(option, sizeof(option), "socket=%s,ceiling=1Gbit", h.path);
-    assert_int_equal(apn_dpdk_backend_new(&be, &config, option, &err), -EACCES);
+    assert_int_equal(apn_dpdk_backend_new(&be, &config, option, &err), -EPERM);
     assert_non_null(strstr(err.text, "user 1000 may not"));
     assert_null(be);
     helper_die(&h);

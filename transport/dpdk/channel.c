@@ -344,7 +344,8 @@ static bool drain(struct apn_helper *h, const struct apn_channel *c)
     const uint64_t until = apn_helper_now() + DRAIN_NS;
 
     while (rte_mbuf_ext_refcnt_read(&c->views) > 1) {
-        if (apn_helper_now() > until) {
+        if (c->client->stuck || apn_helper_now() > until) {
+            c->client->stuck = true; /* its other channels need not be waited for one by one */
             return false;
         }
         usleep(DRAIN_NAP_US);

@@ -87,6 +87,7 @@ struct apn_client {
     pid_t pid;
     uid_t uid;
     bool greeted;
+    bool stuck; /* an adapter does not give back frames made of its memory */
     unsigned channels;
     struct apn_guest_region regions[APN_GUEST_REGIONS];
 };

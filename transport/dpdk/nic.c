@@ -171,6 +171,7 @@ static int start_eal(struct apn_nic *nic, const struct apn_options *o)
                 geteuid() ? " (af_packet needs CAP_NET_RAW, tap CAP_NET_ADMIN)" : "");
         return rte_errno ? -rte_errno : -EIO;
     }
+    rmdir(rte_eal_get_runtime_dir()); /* empty without shared configuration, and in nobody's way any more */
     return 0;
 }
 

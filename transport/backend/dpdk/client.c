@@ -83,15 +83,23 @@ static int ask(struct apn_dpdk_client *c, struct apn_helper_msg *msg, int fd, in
     return ret;
 }
 
+/* codes that would say something about the peer are not used: the engine gives up on a peer that refuses, and opens a lane
+ * again whose helper is missing */
+static int local_code(int code)
+{
+    return code == -ENOENT || code == -ECONNREFUSED ? -ENODEV : code == -EACCES ? -EPERM : code == -EBUSY ? -EUSERS : code;
+}
+
 static int explain(const struct apn_dpdk_client *c, int code, struct apn_error *err)
 {
-    if (code == -ENOENT || code == -ECONNREFUSED) {
+    code = local_code(code);
+    if (code == -ENODEV) {
         return apn_error_set(err, code, APN_SCOPE_SESSION,
                              "dpdk: no helper at %s: start \"apn-dpdk --port=PORT --ip=ADDRESS/PREFIX\", or set its socket "
                              "(dpdk:socket=PATH, APN_DPDK_SOCKET)",
                              c->path);
     }
-    if (code == -EACCES) {
+    if (code == -EPERM) {
         return apn_error_set(err, code, APN_SCOPE_SESSION, "dpdk: %s: permission denied: apn-dpdk needs --group=GROUP of ours and --allow-uid=%u",
                              c->path, (unsigned)geteuid());
     }
@@ -133,7 +141,7 @@ static int greet(struct apn_dpdk_client *c, struct apn_error *err)
     close_fds(fds);
     if (msg.code) {
         disconnect(c);
-        return apn_error_set(err, msg.code < 0 ? msg.code : -EPROTO, APN_SCOPE_SESSION, "dpdk: %s: %s", c->path, msg.text);
+        return apn_error_set(err, msg.code < 0 ? local_code(msg.code) : -EPROTO, APN_SCOPE_SESSION, "dpdk: %s: %s", c->path, msg.text);
     }
     c->flags = msg.flags;
     c->n_addresses = msg.n_addresses;
@@ -269,7 +277,7 @@ int apn_dpdk_client_open(struct apn_dpdk_client *c, struct apn_helper_msg *msg, 
     pthread_mutex_unlock(&c->lock);
     if (!ret && msg->code) {
         close_fds(fds);
-        return apn_error_set(err, msg->code < 0 ? msg->code : -EPROTO, APN_SCOPE_SESSION, "dpdk: %s", msg->text);
+        return apn_error_set(err, msg->code < 0 ? local_code(msg->code) : -EPROTO, APN_SCOPE_SESSION, "dpdk: %s", msg->text);
     }
     return ret;
 }

@@ -14,7 +14,7 @@
 
 /** apn_dpdk_backend_new() - @options: "socket=PATH" and those of datagram.h, separated by commas; NULL or "": all default.
  * Without socket=: APN_DPDK_SOCKET in the environment, else /run/apn/dpdk.sock.
- * Return: 0; -ENOENT, -ECONNREFUSED (no helper there), -EACCES, -EINVAL, -ENOMEM; the text says what to do. */
+ * Return: 0; -ENODEV (no helper there), -EPERM, -EUSERS (it serves enough programs), -EINVAL, -ENOMEM; the text says what to do. */
 int apn_dpdk_backend_new(struct apn_backend **out, const struct apn_backend_config *config, const char *options, struct apn_error *err);
 
 #endif

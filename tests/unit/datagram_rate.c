@@ -26,7 +26,9 @@ static uint8_t source[RAM], dest[RAM];
 struct bulk {
     struct world_path path;
     struct apn_datagram_options options;
-    uint64_t bytes, window, cut_at_ns, cut_ns;
+    uint64_t bytes, window, cut_at_ns, cut_ns, slower_at_ns;
+    uint64_t slower_delay_ns; /* from then on */
+    uint64_t busy_ns[2];      /* of every 12 ms an end has no CPU for so long */
     uint32_t datagram_max;
     uint64_t took_ns, sent_bytes, queue_late_bytes, lost, probes;
 };
@@ -69,10 +71,14 @@ static void run(struct bulk *b)
 
         assert_true(past < 60000 * WORLD_MS);
         w->cut = b->cut_ns && past >= b->cut_at_ns && past < b->cut_at_ns + b->cut_ns;
+        if (b->slower_at_ns && past >= b->slower_at_ns) {
+            w->path.rate = b->path.rate / 2;
+            w->path.delay_ns = b->path.delay_ns + b->slower_delay_ns;
+        }
         posted = post_more(w, b, posted, reported[(step - DELAY_NS / STEP_NS) % 512]);
-        n = world_poll(w, 0, events, 64);
+        n = past % (12 * WORLD_MS) < b->busy_ns[0] ? 0 : world_poll(w, 0, events, 64);
         assert_int_equal(n, 0);
-        n = world_poll(w, 1, events, 64);
+        n = (past + 5 * WORLD_MS) % (12 * WORLD_MS) < b->busy_ns[1] ? 0 : world_poll(w, 1, events, 64);
         for (int i = 0; i < n; i++) {
             assert_int_equal(events[i].type, APN_EVENT_MSG);
             delivered += events[i].msg.bytes;
@@ -161,6 +167,42 @@ static void a_short_queue_is_not_fought(void **state)
     print_message("queue of 128 KiB: goodput %.3f, sent %.3f of what was needed\n", goodput(&b), (double)b.sent_bytes / (double)b.bytes);
     assert_true(goodput(&b) > 0.85);
     assert_true((double)b.sent_bytes < 1.10 * (double)b.bytes);
+}
+
+/* protection switches to a way of half the rate, and one that is longer too: followed, without a standing queue */
+static void a_path_that_changes_is_followed(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct bulk b = usual(0);
+        double expected;
+
+        b.slower_at_ns = 300 * WORLD_MS;
+        b.slower_delay_ns = i * 3 * WORLD_MS;
+        run(&b);
+        expected = 0.3 + ((double)b.bytes - 0.3 * RATE) / (RATE / 2.);
+        print_message("half the rate from 300 ms on%s: %.3f s, ideal %.3f\n", i ? ", twice as long" : "", (double)b.took_ns / 1e9, expected);
+        assert_true((double)b.took_ns / 1e9 < 1.15 * expected);
+        assert_true((double)b.sent_bytes < 1.05 * (double)b.bytes);
+    }
+}
+
+/* threads that get no CPU for a while make round trips long and samples low: that is not the path */
+static void a_busy_host_is_no_slow_path(void **state)
+{
+    static const uint64_t busy[][2] = {{4, 0}, {0, 4}, {4, 4}, {6, 6}};
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        struct bulk b = usual(0);
+
+        b.busy_ns[0] = busy[i][0] * WORLD_MS;
+        b.busy_ns[1] = busy[i][1] * WORLD_MS;
+        run(&b);
+        print_message("no CPU for %llu of 12 ms at the sender, %llu at the receiver: goodput %.3f\n", (unsigned long long)busy[i][0],
+                      (unsigned long long)busy[i][1], goodput(&b));
+        assert_true(goodput(&b) > (i < 3 ? 0.6 : 0.4));
+    }
 }
 
 static void a_ceiling_is_kept(void **state)
@@ -266,7 +308,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(losses_cost_little),          cmocka_unit_test(a_cut_costs_its_time_and_three_round_trips),
-        cmocka_unit_test(a_short_queue_is_not_fought), cmocka_unit_test(a_ceiling_is_kept),
+        cmocka_unit_test(a_short_queue_is_not_fought), cmocka_unit_test(a_path_that_changes_is_followed),
+        cmocka_unit_test(a_busy_host_is_no_slow_path), cmocka_unit_test(a_ceiling_is_kept),
         cmocka_unit_test(a_shared_path_is_given_way_to), cmocka_unit_test(silence_is_free),
         cmocka_unit_test(probes_are_few_while_the_path_is_away),
     };

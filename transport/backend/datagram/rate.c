@@ -7,6 +7,7 @@
 #define NS_PER_S       1000000000.0
 #define RATE_MIN       125000ull /* 1 Mb/s: slower than this the timers would make no sense */
 #define STARTUP_GAIN   2.77
+#define QUEUE_GAIN     0.8
 #define LOSS_SHARED    0.02
 #define PATIENCE_NS    2000000ull
 #define BUSY_ROUNDS    8u
@@ -43,7 +44,7 @@ static double gain_now(const struct apn_dg_rate *r)
     if (r->draining) {
         return 1 / STARTUP_GAIN;
     }
-    return has_queue(r) ? 0.9 : cycle[r->phase];
+    return has_queue(r) ? QUEUE_GAIN : cycle[r->phase];
 }
 
 static void update(struct apn_dg_rate *r)
@@ -165,9 +166,12 @@ static void end_round(struct apn_dg_rate *r, const struct apn_dg_sample *s, uint
     if (r->shared) {
         judge_shared(r);
     }
+    /* as slow as we chose to be because of a queue: the path has not said that it is slower (a busy host's delays look like queues) */
+    const bool chosen = has_queue(r) && r->best[r->round % APN_DG_RATE_ROUNDS] >= r->rate - r->rate / 10;
+
     r->round_acked = r->round_lost = r->round_marked = 0;
     r->round_start_ns = now_ns;
-    if (!s->app_limited) { /* idle time says nothing, and ages nothing */
+    if (!s->app_limited && !chosen) { /* idle time says nothing, and ages nothing */
         r->best[++r->round % APN_DG_RATE_ROUNDS] = 0;
     }
 }

@@ -12,7 +12,7 @@
  *
  *   Losses are not a signal on a wavelength of our own: 1e-3 of them says that the fibre is noisy, not that somebody else wants to
  *   send, so they take nothing from the rate. The delay is: when round trips are longer than the shortest by more than a
- *   quarter (and 2 ms), a queue of ours is standing somewhere, and sending slows down by a tenth until it is gone.
+ *   quarter (and 2 ms), a queue of ours is standing somewhere, and sending slows down by a fifth until it is gone.
  *
  *   A shared path asks for more: marks (ECN), a standing queue or losses above 2 % within a round trip take 30 % off, once per
  *   round trip, down to the floor (never below 32 KiB per round trip); quiet round trips give 5 % back.

@@ -38,6 +38,18 @@ package_contents() {
   done <"$test_dir/package.files"
 }
 
+# DPDK's libraries are named by its own package, and by no other; the program from the package starts
+package_dpdk() {
+  if dpkg-deb -f "$PACKAGE_FILE" Depends | grep -q librte; then
+    echo "$PACKAGE depends on DPDK: $(dpkg-deb -f "$PACKAGE_FILE" Depends)"
+    return 1
+  fi
+  dpkg-deb -f "$PACKAGE_DPDK_FILE" Depends | grep -q librte || { echo "$PACKAGE_DPDK names none of DPDK's libraries"; return 1; }
+  rm -rf "$test_dir/package/y"
+  dpkg-deb -x "$PACKAGE_DPDK_FILE" "$test_dir/package/y"
+  "$test_dir/package/y/usr/bin/apn-dpdk" --help && "$test_dir/package/y/usr/bin/apn-path-dpdk" --help
+}
+
 # boots PROGRAM - the bench guest starts under PROGRAM with no -L: firmware and option ROMs are found
 boots() {
   rm -f "$test_dir/package-serial.log"
@@ -98,7 +110,8 @@ package_test() {
   fi
   package_rc=0
   (build_package "$test_dir/package") >&2 || package_rc=$?
-  PACKAGE_FILE=$(find "$test_dir/package" -maxdepth 1 -name '*.deb' 2>/dev/null | head -n 1)
+  PACKAGE_FILE=$(find "$test_dir/package" -maxdepth 1 -name "${PACKAGE}_*.deb" 2>/dev/null | head -n 1)
+  PACKAGE_DPDK_FILE=$(find "$test_dir/package" -maxdepth 1 -name "${PACKAGE_DPDK}_*.deb" 2>/dev/null | head -n 1)
   if [ "$package_rc" -ne 0 ] || [ -z "$PACKAGE_FILE" ]; then
     record_line "not ok package-build: no package was made, see above"
     return 0
@@ -108,6 +121,11 @@ package_test() {
   rm -rf "$test_dir/package/x"
   dpkg-deb -x "$PACKAGE_FILE" "$test_dir/package/x"
   package_check package-boots-without-L boots "$test_dir/package/x/usr/bin/qemu-system-x86_64-apn"
+  if [ -n "$PACKAGE_DPDK_FILE" ]; then
+    package_check package-dpdk package_dpdk
+  else
+    record_line "skip package-dpdk: this build has no DPDK programs (libdpdk-dev is missing)"
+  fi
   rm -rf "$test_dir/package"
   if [ -z "$1" ]; then
     record_line "skip package-takes-over-debian-guest: needs --full"

@@ -108,7 +108,9 @@ int agent_act_release(struct agent_act *act, int vm, void (*fn)(void *opaque, in
         move->urgent = true;
         if (move->stage != MOVE_TRANSFER) {
             move->hold = false;
+            move->retry_ns = 0; /* after a failure too: who needs the power now does not wait it out */
             move_log(move, "note", "let go before it was held");
+            act_queue_turn(act);
             return 0;
         }
     }

@@ -17,6 +17,7 @@
 #define GATHER_NS     (200 * APN_NS_PER_US) /* and before the receiver is; at most 1/16 of the round trip */
 #define GATHER_MIN_NS (50 * APN_NS_PER_US)  /* less is not worth a sleep */
 #define RECEIVES_MAX  4u                  /* bursts per pass, so that sending has its turn */
+#define LINGER_NS     (50 * APN_NS_PER_MS)
 #define FULL_NS       (500 * APN_NS_PER_US) /* a port that was full is tried again */
 
 static uint64_t now(const struct apn_dg_link *link)
@@ -514,12 +515,29 @@ void apn_dg_link_wake(struct apn_link *base)
 
 /* ---- closing --------------------------------------------------------------------------- */
 
+static bool all_arrived(const struct apn_dg_link *link)
+{
+    return link->tx.unsent == link->tx.posted && link->tx.floor == link->tx.next;
+}
+
+/* What was posted may still arrive, as bytes in a socket would, while the peer answers; nothing is delivered here any more. */
+static void linger(struct apn_dg_link *link)
+{
+    const struct apn_carrier_ops *ops = link->port->carrier->ops;
+    const uint64_t until_ns = now(link) + LINGER_NS;
+
+    while (link->stage == APN_DG_UP && ops->wait && !all_arrived(link) && !link->tx.probes && now(link) < until_ns) {
+        if (!move(link) && link->stage == APN_DG_UP) {
+            wait_for_more(link, until_ns);
+        }
+    }
+}
+
 static void say_goodbye(struct apn_dg_link *link)
 {
     struct apn_dg_header h = lane_header(link, now(link));
     struct apn_port_datagram d = {.head = link->head[0], .head_bytes = APN_DG_HEADER_BYTES + APN_DG_CLOSE_BYTES, .region = APN_PORT_NO_REGION};
 
-    send_some(link, now(link)); /* what was just posted, if the pace allows */
     h.number = link->tx.next;
     h.age = apn_dg_sender_age(&link->tx, h.number);
     h.record_bytes = APN_DG_CLOSE_BYTES;
@@ -536,6 +554,9 @@ void apn_dg_link_close(struct apn_link *base)
 
     if (!link) {
         return;
+    }
+    if (link->port && link->stage == APN_DG_UP) {
+        linger(link);
     }
     if (link->port && link->stage == APN_DG_UP) {
         say_goodbye(link);

@@ -77,6 +77,8 @@ def _ours(backend, postcopy=False):
             raise Missing("backend %s: %s" % (backend, why))
         if backend == "rdma" and not (os.path.isdir("/sys/class/infiniband") and os.listdir("/sys/class/infiniband")):
             raise Missing("this machine has no RDMA device; rdma is measured on the test bed (tests/testbed)")
+        if backend == "dpdk":
+            raise Missing("the bench's path has no Ethernet for apn-dpdk to be on; docs/dpdk.md has its figures, over veth")
         parameters = {"apn-backend": backend} if backend != "uring" else {}
         return setups.apn_setup(context.downtime_ms, backend + ("-postcopy" if postcopy else ""), parameters) \
             if not postcopy else Setup("apn", backend + "-postcopy", {"downtime-limit": context.downtime_ms, **parameters},
@@ -95,10 +97,11 @@ KNOWN = {"stock-tcp-unlimited": _stock("stock-tcp", 0, False), "stock-tcp-tuned"
          **{"stock-multifd%d-%s" % (channels, word): _stock("stock-multifd", channels, word == "tuned")
             for channels in (2, 4, 8) for word in ("unlimited", "tuned")},
          "stock-multifd4-zerocopy": _zero_copy, "stock-multifd4-tls": _tls, "stock-postcopy": _postcopy,
-         "stock-rdma": _stock_rdma, "apn-uring": _ours("uring"), "apn-dpdk": _ours("dpdk"), "apn-rdma": _ours("rdma"),
+         "stock-rdma": _stock_rdma, "apn-uring": _ours("uring"), "apn-udp": _ours("udp"), "apn-dpdk": _ours("dpdk"),
+         "apn-rdma": _ours("rdma"),
          "apn-uring-postcopy": _ours("uring", True),
          **{"control-" + name: _control(name) for name in setups.CONTROLS}}
-BACKENDS = ("uring", "dpdk", "rdma")
+BACKENDS = ("uring", "udp", "dpdk", "rdma")
 
 
 def family(name):

@@ -81,6 +81,9 @@ static size_t append_asked(struct path *path, enum path_way way, char *out, size
                       (double)limits->rate_bits_s / 1e9, (unsigned long long)limits->queue_bytes,
                       path->state[way].loss, path_cut_active(&path->state[way].cut, path_now()) ? "true" : "false");
 
+    if (path->options.wavelengths > 1) {
+        n = append(out, n, out_bytes, "\"wavelength_count\":%u,", path->options.wavelengths);
+    }
     if (limits->jitter_ns) {
         n = append(out, n, out_bytes, "\"jitter_ms\":%.3f,", (double)limits->jitter_ns / 1e6);
     }

@@ -108,6 +108,9 @@ static int command_down(const char *name)
         if (removed != -EBUSY) {
             return fail("down %s: %s", name, strerror(-removed));
         }
+        if (result == -ENOENT) {
+            result = path_control_request(name, "down", true); /* it was only coming up */
+        }
         nanosleep(&pause, NULL);
     }
     return fail("down %s: its process still runs after %s s", name, "5");

@@ -39,6 +39,7 @@ static int take(const char *name, struct picture *picture)
 {
     static char answer[PATH_ANSWER_MAX];
     int result = path_control_ask(name, "stats", answer, sizeof(answer));
+    double count;
 
     if (result < 0) {
         return result;
@@ -53,6 +54,12 @@ static int take(const char *name, struct picture *picture)
         }
         for (int i = 0; i < SHOWN; i++) {
             picture->value[way][i] = number_after(i >= QUEUE && i <= PORT ? dropped : from, shown[i]);
+        }
+        /* rate and queue are those of one wavelength */
+        count = number_after(from, "wavelength_count");
+        if (count > 1) {
+            picture->value[way][RATE] *= count;
+            picture->value[way][QUEUE_MAX] *= count;
         }
     }
     return 0;

@@ -16,8 +16,9 @@
 #include <unistd.h>
 
 #define WORDS_MAX     40
-#define WORD_BYTES    640
-#define LIST_BYTES    512
+#define WORD_BYTES    800
+#define LIST_BYTES    768
+#define CPUS_BYTES    32 /* the list of processors, once per lcore */
 #define SAID_READ_MAX 4096
 #define SPARE_BYTES   (UINT64_C(48) << 20) /* DPDK's own tables, and rounding */
 
@@ -48,13 +49,11 @@ bool path_eal_is_pci(const char *device)
            (device[used] == '\0' || device[used] == ',');
 }
 
-/* "0@(0,1),1@(0,1)": every lcore may run on every processor that we may use, and the scheduler places it.
- * With NICs each worker gets a processor of its own as far as they reach: @pinned */
-static void lcores(unsigned workers, bool pinned, char *out, size_t out_bytes)
+/* The processors that we may use, as "0-3,8", as many as fit; Return: how many are in @processor */
+static int list_processors(int processor[CPU_SETSIZE], char list[CPUS_BYTES])
 {
     cpu_set_t allowed;
-    char all[LIST_BYTES / 4] = "";
-    int processor[CPU_SETSIZE], count = 0;
+    int count = 0;
     size_t n = 0;
 
     if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0) {
@@ -62,19 +61,35 @@ static void lcores(unsigned workers, bool pinned, char *out, size_t out_bytes)
         CPU_SET(0, &allowed);
     }
     for (int i = 0; i < CPU_SETSIZE; i++) {
-        if (CPU_ISSET(i, &allowed)) {
-            if (n + 8 < sizeof(all)) {
-                n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%d", n ? "," : "", i);
-            }
+        int first = i;
+
+        if (!CPU_ISSET(i, &allowed)) {
+            continue;
+        }
+        for (; i < CPU_SETSIZE && CPU_ISSET(i, &allowed); i++) {
             processor[count++] = i;
         }
+        if (n + 12 < CPUS_BYTES) {
+            n += (size_t)snprintf(list + n, CPUS_BYTES - n, "%s%d-%d", n ? "," : "", first, i - 1);
+        }
     }
-    n = (size_t)snprintf(out, out_bytes, "0@(%s)", all);
-    for (unsigned w = 1; w <= workers && n < out_bytes; w++) {
+    return count;
+}
+
+/* "0@(0-1),1@(0-1)": every lcore may run on every processor that we may use, and the scheduler places it.
+ * With network cards each worker gets a processor of its own as far as they reach: @pinned */
+static void lcores(unsigned workers, bool pinned, char out[LIST_BYTES])
+{
+    int processor[CPU_SETSIZE];
+    char all[CPUS_BYTES];
+    int count = list_processors(processor, all);
+    size_t n = (size_t)snprintf(out, LIST_BYTES, "0@(%s)", all);
+
+    for (unsigned w = 1; w <= workers && n < LIST_BYTES; w++) {
         if (pinned && count > 1) {
-            n += (size_t)snprintf(out + n, out_bytes - n, ",%u@%d", w, processor[w % (unsigned)count]);
+            n += (size_t)snprintf(out + n, LIST_BYTES - n, ",%u@%d", w, processor[w % (unsigned)count]);
         } else {
-            n += (size_t)snprintf(out + n, out_bytes - n, ",%u@(%s)", w, all);
+            n += (size_t)snprintf(out + n, LIST_BYTES - n, ",%u@(%s)", w, all);
         }
     }
 }
@@ -128,7 +143,7 @@ static int add_words(struct words *words, const struct path_eal_want *want, char
     add(words, "%s", "apn-path-dpdk");
     add(words, "%s", "--no-telemetry");
     add(words, "--file-prefix=apn-path-%s", want->name);
-    lcores(want->workers, pci, list, sizeof(list));
+    lcores(want->workers, pci, list);
     add(words, "--lcores=%s", list);
     if (want->hugepages) {
         add(words, "%s", "--in-memory");

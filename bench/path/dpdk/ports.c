@@ -22,7 +22,7 @@
 
 #define RING_OVERHEAD    66u /* in front of the frame in a slot of the kernel's ring (TPACKET_V2) */
 #define RING_STEP        1024u
-#define RING_BYTES       (16u << 20)
+#define RING_BYTES       (16u << 20) /* one way of a port, all queues together */
 #define RING_FRAMES_MIN  128u
 #define RING_FRAMES_MAX  2048u
 #define DESCRIPTORS_WISH 1024
@@ -41,7 +41,7 @@ uint32_t path_port_frame_bytes(unsigned mtu)
 
 void path_port_packet_device(const struct path_options *options, int end, const char *interface, char *device)
 {
-    uint32_t slot = ring_slot_bytes(options->mtu), per_block = 1, frames = RING_BYTES / slot;
+    uint32_t slot = ring_slot_bytes(options->mtu), per_block = 1, frames = RING_BYTES / options->queues / slot;
 
     while (slot * per_block % 4096 != 0) {
         per_block *= 2;

@@ -200,6 +200,15 @@ class Path(unittest.TestCase):
         self.up()
         self.assertEqual(in_end("a", "ping", "-c", "1", "10.86.0.2").returncode, 0)
 
+    def test_down_while_it_comes_up(self):
+        self.process = subprocess.Popen([APN_PATH, "up", NAME, "--engine", ENGINE], stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True)
+        while not os.path.exists("/run/apn-path/%s.lock" % NAME) and self.process.poll() is None:
+            time.sleep(0.001)
+        done = subprocess.run([APN_PATH, "down", NAME], capture_output=True, text=True, timeout=20)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.process.wait(timeout=10), 0)
+
     def test_signal_ends_it_with_counts(self):
         self.up()
         self.process.send_signal(signal.SIGTERM)

@@ -4,7 +4,9 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
+#include <netpacket/packet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,7 +170,7 @@ static int start_eal(struct apn_nic *nic, const struct apn_options *o)
     }
     if (rte_eal_init(n, args) < 0) {
         fprintf(stderr, "apn-dpdk: %s: DPDK does not start: %s%s\n", devargs, rte_strerror(rte_errno),
-                geteuid() ? " (af_packet needs CAP_NET_RAW, tap CAP_NET_ADMIN)" : "");
+                geteuid() ? " (af_packet needs CAP_NET_RAW, CAP_NET_ADMIN and CAP_IPC_LOCK, tap CAP_NET_ADMIN)" : "");
         return rte_errno ? -rte_errno : -EIO;
     }
     rmdir(rte_eal_get_runtime_dir()); /* empty without shared configuration, and in nobody's way any more */
@@ -183,8 +185,9 @@ static int find_port(struct apn_nic *nic, const struct apn_options *o)
     struct rte_ether_addr mac;
 
     if (rte_eth_dev_count_avail() != 1) {
-        fprintf(stderr, "apn-dpdk: %s: DPDK has %u ports of it, there must be one (is the adapter bound to vfio-pci? dpdk-devbind.py -s)\n",
-                o->port, rte_eth_dev_count_avail());
+        fprintf(stderr, "apn-dpdk: %s: DPDK has %u ports of it, there must be one (%s)\n", o->port, rte_eth_dev_count_avail(),
+                nic->is_device ? "is the adapter bound to vfio-pci? dpdk-devbind.py -s"
+                               : "DPDK's reason is above; af_packet needs CAP_NET_RAW, CAP_NET_ADMIN and CAP_IPC_LOCK");
         return -ENODEV;
     }
     nic->id = rte_eth_find_next(0);
@@ -192,6 +195,10 @@ static int find_port(struct apn_nic *nic, const struct apn_options *o)
         return complain(-EIO, o->port, "the port does not say what it can do");
     }
     memcpy(nic->mac, mac.addr_bytes, 6);
+    if (!strncmp(o->port, "net_tap", 7)) { /* that is the kernel's end of it; ours is another host */
+        nic->mac[0] |= 2;
+        nic->mac[5] ^= 0xff;
+    }
     snprintf(nic->driver, sizeof(nic->driver), "%s", found.driver_name ? found.driver_name : "?");
     if (nic->queues > found.max_rx_queues || nic->queues > found.max_tx_queues) {
         fprintf(stderr, "apn-dpdk: --queues=%u: the port has %u\n", nic->queues,
@@ -263,6 +270,19 @@ static int socket_number(int fd, int option)
     return getsockopt(fd, SOL_SOCKET, option, &value, &bytes) ? -1 : value;
 }
 
+/* IPv6 neighbours ask by multicast; the membership ends with the socket, and needs no right of its own */
+static void hear_groups(int fd)
+{
+    struct sockaddr_ll at;
+    socklen_t bytes = sizeof(at);
+    struct packet_mreq all = {.mr_type = PACKET_MR_ALLMULTI};
+
+    if (!getsockname(fd, (struct sockaddr *)&at, &bytes) && at.sll_family == AF_PACKET) {
+        all.mr_ifindex = at.sll_ifindex;
+        setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof(all));
+    }
+}
+
 /* the sockets of af_packet and af_xdp among our own descriptors, in the order in which the queues were made */
 static unsigned find_sockets(struct apn_nic *nic)
 {
@@ -279,6 +299,7 @@ static unsigned find_sockets(struct apn_nic *nic)
             if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size))) {
                 setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
             }
+            hear_groups(fd);
             nic->wait_fd[found++] = fd;
         }
     }
@@ -296,6 +317,15 @@ static unsigned find_sockets(struct apn_nic *nic)
     return found;
 }
 
+/* an interrupt of an adapter is a counter that must be emptied; tap's is the device, and reading it would take a frame */
+static bool is_counter(int fd)
+{
+    char path[32], what[32] = "";
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return readlink(path, what, sizeof(what) - 1) > 0 && !strcmp(what, "anon_inode:[eventfd]") && !fcntl(fd, F_SETFL, O_NONBLOCK);
+}
+
 static void find_waits(struct apn_nic *nic, bool interrupts)
 {
     unsigned found = 0;
@@ -309,6 +339,7 @@ static void find_waits(struct apn_nic *nic, bool interrupts)
     }
     if (interrupts && found == nic->queues) {
         nic->wait = APN_NIC_WAIT_INTERRUPT;
+        nic->wait_counts = is_counter(nic->wait_fd[0]);
         return;
     }
     if (!nic->is_device && find_sockets(nic) == nic->queues) {
@@ -316,6 +347,22 @@ static void find_waits(struct apn_nic *nic, bool interrupts)
         return;
     }
     nic->wait = APN_NIC_WAIT_TIMER;
+}
+
+/* virtual devices other than af_packet have an idea of their own of how long a frame may be */
+static int settle_mtu(struct apn_nic *nic, const struct apn_options *o)
+{
+    uint16_t carries = 0;
+
+    if (nic->is_device || is_packet_socket(o->port) || !rte_eth_dev_set_mtu(nic->id, (uint16_t)nic->mtu)) {
+        return 0;
+    }
+    if (rte_eth_dev_get_mtu(nic->id, &carries) || carries < APN_MTU_MIN || carries < o->mtu) {
+        fprintf(stderr, "apn-dpdk: %s: the port's MTU is %u and cannot be changed, wanted is %u\n", o->port, carries, nic->mtu);
+        return -EINVAL;
+    }
+    nic->mtu = nic->mtu < carries ? nic->mtu : carries;
+    return 0;
 }
 
 static int start_port(struct apn_nic *nic, const struct apn_options *o)
@@ -328,6 +375,7 @@ static int start_port(struct apn_nic *nic, const struct apn_options *o)
         interrupts = false;
         ret = configure(nic, false);
     }
+    ret = ret ? ret : settle_mtu(nic, o);
     ret = ret ? ret : make_pools(nic);
     ret = ret ? ret : make_queues(nic);
     if (!ret) {
@@ -344,8 +392,10 @@ static int start_port(struct apn_nic *nic, const struct apn_options *o)
                 rte_strerror(-ret));
         return ret;
     }
-    rte_eth_allmulticast_enable(nic->id); /* solicited-node groups; without it IPv6 needs a switch that floods */
     find_waits(nic, interrupts);
+    if (nic->wait != APN_NIC_WAIT_SOCKET && rte_eth_allmulticast_enable(nic->id)) { /* solicited-node groups */
+        rte_eth_promiscuous_enable(nic->id);
+    }
     return 0;
 }
 
@@ -387,8 +437,8 @@ void apn_nic_disarm(struct apn_nic *nic, unsigned queue)
 
     if (nic->wait == APN_NIC_WAIT_INTERRUPT) {
         rte_eth_dev_rx_intr_disable(nic->id, (uint16_t)queue);
-        if (read(nic->wait_fd[queue], &count, sizeof(count)) < 0 && errno != EAGAIN) {
-            return; /* not a counter: the driver empties it by itself */
+        if (nic->wait_counts && read(nic->wait_fd[queue], &count, sizeof(count)) < 0) {
+            return; /* nothing has come */
         }
     }
 }

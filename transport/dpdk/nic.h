@@ -29,6 +29,7 @@ struct apn_nic {
     bool zerocopy;
     enum apn_nic_wait wait;
     int wait_fd[APN_WORKERS_MAX];
+    bool wait_counts; /* wait_fd are counters: emptied after each wait */
     struct rte_mempool *come_pool; /* frames that arrive */
     struct rte_mempool *send_pool; /* headers, and whole frames that are copied */
     struct rte_mempool *view_pool; /* buffers without memory of their own: views of guest RAM */

@@ -23,7 +23,7 @@
 #define APN_WINDOW_ROUNDS   10u            /* rounds the maximum rate is remembered for */
 #define APN_WINDOW_ROUND_NS 2000000ull     /* a round lasts a round trip, and at least this: reports come every millisecond */
 #define APN_WINDOW_MIN      (1u << 20)     /* four full extents: reports come per 256 KiB */
-#define APN_WINDOW_FIRST    (4u << 20)     /* TCP below doubles by itself from far less: not to hold it back */
+#define APN_WINDOW_FIRST    (1u << 20)     /* more: a small guest is stopped before anything has come back */
 #define APN_WINDOW_MAX      (4ull << 30)   /* 400 Gb/s x 80 ms */
 #define APN_WINDOW_PROBE_NS 5000000000ull
 

@@ -91,8 +91,8 @@ static int make_pools(const struct path_options *options, struct path_dpdk *dpdk
     if (!dpdk->large || (dpdk->small_count > 0 && !dpdk->small)) {
         int result = rte_errno > 0 ? -rte_errno : -ENOMEM;
 
-        snprintf(text, text_bytes, "no memory for %u frames of %u bytes: %s; a shorter --queue or less --delay needs less",
-                 dpdk->large_count, frame_bytes, strerror(-result));
+        snprintf(text, text_bytes, "no memory for %u frames of %u bytes: %s; a shorter --queue or less --delay needs "
+                 "less", dpdk->large_count, frame_bytes, strerror(-result));
         return result;
     }
     return 0;

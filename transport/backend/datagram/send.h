@@ -22,8 +22,8 @@
 
 #define APN_DG_MESSAGES     16384u /* power of two: not yet delivered by the peer; 400 Gb/s x 80 ms in full extents */
 #define APN_DG_UNSENT_MAX   1024u  /* of them, not sent at all yet */
-#define APN_DG_PACKETS      65536u /* power of two: numbers between the oldest that matters and the newest */
-#define APN_DG_ITEMS        131072u /* power of two */
+#define APN_DG_PACKETS      32768u /* power of two: numbers between the oldest that matters and the newest */
+#define APN_DG_ITEMS        65536u /* power of two */
 #define APN_DG_INLINE_MAX   512u   /* payload that is copied in between records */
 #define APN_DG_REORDER_MIN  3u
 #define APN_DG_REORDER_MAX  1024u

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "backend/datagram/memory.h"
 #include "support/clock.h"
 
 #define WAIT_MAX_NS   (60 * APN_NS_PER_S) /* of one poll; a longer wish gets an early 0 */
@@ -79,7 +80,7 @@ struct apn_dg_link *apn_dg_link_new(struct apn_dg_backend *be, const struct apn_
     pthread_mutex_init(&link->port_lock, NULL);
     link->base.backend = &be->base;
     link->hello = *hello;
-    link->head = calloc(APN_PORT_BURST_MAX, sizeof(*link->head));
+    link->head = apn_dg_memory_new(APN_PORT_BURST_MAX * sizeof(*link->head));
     link->shake = port ? NULL : calloc(1, sizeof(*link->shake));
     if (!link->head || (!port && !link->shake)) {
         goto fail;
@@ -569,7 +570,7 @@ void apn_dg_link_close(struct apn_link *base)
     }
     free(link->shake);
     free(link->welcome_bytes);
-    free(link->head);
+    apn_dg_memory_free(link->head, APN_PORT_BURST_MAX * sizeof(*link->head));
     pthread_mutex_destroy(&link->port_lock);
     free(link);
 }

@@ -4,8 +4,9 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "backend/datagram/memory.h"
 
 #define SLOT(rx, n) (&(rx)->slot[(n) & (APN_DG_MESSAGES - 1)])
 #define BIT(n)      (1ull << ((n) & 63))
@@ -16,23 +17,23 @@ int apn_dg_receiver_init(struct apn_dg_receiver *rx, const struct apn_sink *sink
     memset(rx, 0, sizeof(*rx));
     rx->sink = sink;
     rx->staging_bytes = staging_bytes;
-    rx->slot = calloc(APN_DG_MESSAGES, sizeof(*rx->slot));
-    rx->bucket = calloc(APN_DG_INDEX, sizeof(*rx->bucket));
-    rx->number = calloc(APN_DG_NUMBERS / 64, sizeof(*rx->number));
-    rx->scratch = malloc(APN_EXTENT_MAX);
-    rx->saved = malloc(APN_EXTENT_MAX);
-    rx->staging = calloc(1, staging_bytes); /* a part may be delivered that nobody wrote: only what a liar did not send */
+    rx->slot = apn_dg_memory_new(APN_DG_MESSAGES * sizeof(*rx->slot));
+    rx->bucket = apn_dg_memory_new(APN_DG_INDEX * sizeof(*rx->bucket));
+    rx->number = apn_dg_memory_new(APN_DG_NUMBERS / 8);
+    rx->scratch = apn_dg_memory_new(APN_EXTENT_MAX);
+    rx->saved = apn_dg_memory_new(APN_EXTENT_MAX);
+    rx->staging = apn_dg_memory_new(staging_bytes);
     return rx->slot && rx->bucket && rx->number && rx->scratch && rx->saved && rx->staging ? 0 : -ENOMEM;
 }
 
 void apn_dg_receiver_done(struct apn_dg_receiver *rx)
 {
-    free(rx->slot);
-    free(rx->bucket);
-    free(rx->number);
-    free(rx->scratch);
-    free(rx->saved);
-    free(rx->staging);
+    apn_dg_memory_free(rx->slot, APN_DG_MESSAGES * sizeof(*rx->slot));
+    apn_dg_memory_free(rx->bucket, APN_DG_INDEX * sizeof(*rx->bucket));
+    apn_dg_memory_free(rx->number, APN_DG_NUMBERS / 8);
+    apn_dg_memory_free(rx->scratch, APN_EXTENT_MAX);
+    apn_dg_memory_free(rx->saved, APN_EXTENT_MAX);
+    apn_dg_memory_free(rx->staging, rx->staging_bytes);
     memset(rx, 0, sizeof(*rx));
 }
 

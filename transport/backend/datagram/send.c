@@ -4,9 +4,9 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "backend/datagram/memory.h"
 #include "wire/codec.h"
 
 #define MESSAGE(tx, n) (&(tx)->message[(n) & (APN_DG_MESSAGES - 1)])
@@ -23,21 +23,21 @@ int apn_dg_sender_init(struct apn_dg_sender *tx, struct apn_dg_rate *rate, uint3
     tx->datagram_max = datagram_max;
     tx->staging_bytes = staging_bytes;
     tx->reorder = APN_DG_REORDER_MIN;
-    tx->message = calloc(APN_DG_MESSAGES, sizeof(*tx->message));
-    tx->packet = calloc(APN_DG_PACKETS, sizeof(*tx->packet));
-    tx->items.slot = calloc(APN_DG_ITEMS, sizeof(*tx->items.slot));
-    tx->again.slot = calloc(APN_DG_ITEMS, sizeof(*tx->again.slot));
-    tx->missing = calloc(APN_DG_PACKETS, sizeof(*tx->missing));
+    tx->message = apn_dg_memory_new(APN_DG_MESSAGES * sizeof(*tx->message));
+    tx->packet = apn_dg_memory_new(APN_DG_PACKETS * sizeof(*tx->packet));
+    tx->items.slot = apn_dg_memory_new(APN_DG_ITEMS * sizeof(*tx->items.slot));
+    tx->again.slot = apn_dg_memory_new(APN_DG_ITEMS * sizeof(*tx->again.slot));
+    tx->missing = apn_dg_memory_new(APN_DG_PACKETS * sizeof(*tx->missing));
     return tx->message && tx->packet && tx->items.slot && tx->again.slot && tx->missing ? 0 : -ENOMEM;
 }
 
 void apn_dg_sender_done(struct apn_dg_sender *tx)
 {
-    free(tx->message);
-    free(tx->packet);
-    free(tx->items.slot);
-    free(tx->again.slot);
-    free(tx->missing);
+    apn_dg_memory_free(tx->message, APN_DG_MESSAGES * sizeof(*tx->message));
+    apn_dg_memory_free(tx->packet, APN_DG_PACKETS * sizeof(*tx->packet));
+    apn_dg_memory_free(tx->items.slot, APN_DG_ITEMS * sizeof(*tx->items.slot));
+    apn_dg_memory_free(tx->again.slot, APN_DG_ITEMS * sizeof(*tx->again.slot));
+    apn_dg_memory_free(tx->missing, APN_DG_PACKETS * sizeof(*tx->missing));
     memset(tx, 0, sizeof(*tx));
 }
 

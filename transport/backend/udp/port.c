@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "backend/datagram/memory.h"
 #include "backend/socket.h"
 #include "backend/udp/carrier.h"
 #include "support/clock.h"
@@ -96,7 +97,7 @@ static struct apn_udp_port *port_new(struct apn_udp_carrier *c, struct apn_error
     port->base.carrier = &c->base;
     port->base.datagram_max = APN_PORT_DATAGRAM_MAX;
     port->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    port->buffer = calloc(APN_UDP_BUFFERS, sizeof(*port->buffer));
+    port->buffer = apn_dg_memory_new(APN_UDP_BUFFERS * sizeof(*port->buffer));
     if (port->wake_fd < 0 || !port->buffer) {
         apn_error_set(err, port->buffer ? -errno : -ENOMEM, APN_SCOPE_LANE, "udp: eventfd: %s", strerror(errno));
         apn_udp_close(&port->base);
@@ -115,7 +116,7 @@ void apn_udp_close(struct apn_port *base)
     if (port->wake_fd >= 0) {
         close(port->wake_fd);
     }
-    free(port->buffer);
+    apn_dg_memory_free(port->buffer, APN_UDP_BUFFERS * sizeof(*port->buffer));
     free(port);
 }
 

@@ -301,6 +301,8 @@ static void keep_event(struct conf_end *end, const struct apn_event *event)
     end->tail = &copy->next;
 }
 
+uint8_t *conf_cleared;
+
 static void end_poll(struct conf_end *end, int64_t timeout_ns)
 {
     struct apn_event events[16];
@@ -312,6 +314,11 @@ static void end_poll(struct conf_end *end, int64_t timeout_ns)
     n = end->link->backend->ops->poll(end->link, events, 16, timeout_ns);
     assert_in_range(n, 0, 16);
     for (int i = 0; i < n; i++) {
+        const struct apn_msg *msg = &events[i].msg;
+
+        if (conf_cleared && events[i].type == APN_EVENT_MSG && msg->type == APN_MSG_EXTENT && msg->kind == APN_EXTENT_ZERO) {
+            memset(conf_cleared + msg->offset, 0, msg->span);
+        }
         keep_event(end, &events[i]);
     }
 }

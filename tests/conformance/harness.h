@@ -38,6 +38,8 @@ extern const char *conf_filters; /* around both ends, or NULL */
  * source and destination. CONFORMANCE_BACKENDS="A B": another backend at each end. */
 extern const char *conf_host;
 extern unsigned conf_slow; /* CONFORMANCE_SLOW: how many times slower than usual this machine is */
+/* Memory in which ZERO extents clear their place when poll() returns them, as the engine does; NULL: nothing does. */
+extern uint8_t *conf_cleared;
 void conf_enter_source(void);
 void conf_enter_dest(void);
 

@@ -472,6 +472,37 @@ static void counters_name_the_send_mode(void **state)
     conf_close(&rig);
 }
 
+/* A page that was zero and then is not: whoever takes the first event clears memory in which the second one's contents may already
+ * lie. */
+static void contents_outlive_the_clearing_before_them(void **state)
+{
+    struct conf_rig rig;
+
+    (void)state;
+    conf_open(&rig, NULL);
+    conf_up(&rig, 1);
+    conf_cleared = rig.dest_memory;
+    for (unsigned round = 0; round < 200; round++) {
+        uint64_t offset = round % 16 * 8 * APN_PAGE_SIZE;
+        uint32_t bytes = (round % 8 + 1) * APN_PAGE_SIZE;
+        const struct apn_msg msgs[2] = {
+            {.type = APN_MSG_EXTENT, .kind = APN_EXTENT_ZERO, .offset = offset, .span = bytes},
+            conf_extent(&rig, offset, bytes),
+        };
+
+        memset(rig.source_memory + offset, (int)(round % 255 + 1), bytes);
+        for (unsigned i = 0; i < 2; i++) { /* one post may hold a single message */
+            assert_int_equal(conf_post(&rig, &rig.out[0], &msgs[i], 1), 0);
+        }
+        for (unsigned i = 0; i < 2; i++) {
+            assert_int_equal(conf_next(&rig, &rig.in[0])->event.type, APN_EVENT_MSG);
+        }
+        assert_memory_equal(rig.dest_memory + offset, rig.source_memory + offset, bytes);
+    }
+    conf_cleared = NULL;
+    conf_close(&rig);
+}
+
 int conf_run_traffic(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +510,7 @@ int conf_run_traffic(void)
         cmocka_unit_test(messages_arrive_in_order_and_exact),
         cmocka_unit_test(both_directions_at_once),
         cmocka_unit_test(edge_sizes_pass),
+        cmocka_unit_test(contents_outlive_the_clearing_before_them),
         cmocka_unit_test(a_full_link_refuses_whole_posts_and_loses_nothing),
         cmocka_unit_test(no_byte_lands_after_close),
         cmocka_unit_test(posted_memory_is_not_read_after_close),

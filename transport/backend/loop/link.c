@@ -32,6 +32,7 @@ struct loop_link {
     pthread_cond_t cond;
     struct apn_handshake hs;
     struct parcel *delivered; /* payloads of the last poll's events */
+    struct parcel *waiting;   /* behind a ZERO extent of the last poll */
 };
 
 static struct loop_backend *backend_of(struct apn_backend *be)
@@ -335,8 +336,15 @@ static int deliver(struct loop_link *link, struct parcel *parcel, struct apn_msg
     return 0;
 }
 
-/* No lock. Return: events made of @parcels, which stay until the next poll. */
-static int deliver_all(struct loop_link *link, struct parcel *parcels, struct apn_event *events)
+static bool is_zero_extent(const struct apn_event *event)
+{
+    return event->msg.type == APN_MSG_EXTENT && event->msg.kind == APN_EXTENT_ZERO;
+}
+
+/* No lock. Return: events made of @parcels, which stay until the next poll. What comes behind a ZERO extent waits for that: the taker
+ * of the event clears the memory first. */
+static int deliver_all(struct loop_link *link, struct parcel *parcels, struct apn_event *events,
+                       unsigned max)
 {
     int n = 0;
 
@@ -357,6 +365,11 @@ static int deliver_all(struct loop_link *link, struct parcel *parcels, struct ap
             return n + event_down(link, event, &err);
         }
         n++;
+        if (is_zero_extent(event) || (unsigned)n == max) {
+            link->waiting = parcel->next;
+            parcel->next = NULL;
+            break;
+        }
     }
     return n;
 }
@@ -374,6 +387,11 @@ static int loop_poll(struct apn_link *base, struct apn_event *events, unsigned m
     if (link->state == LINK_DOWN || !max) {
         return 0;
     }
+    if (link->waiting) {
+        parcels = link->waiting;
+        link->waiting = NULL;
+        return deliver_all(link, parcels, events, max);
+    }
     pthread_mutex_lock(&link->world->lock);
     do {
         if (link->state == LINK_OPENING) {
@@ -386,7 +404,7 @@ static int loop_poll(struct apn_link *base, struct apn_event *events, unsigned m
     link->woken = link->conn->end[link->side].has_room = false;
     pthread_mutex_unlock(&link->world->lock);
     if (parcels) {
-        return deliver_all(link, parcels, events);
+        return deliver_all(link, parcels, events, max);
     }
     if (dead && !n) {
         struct apn_error err = {0};
@@ -418,6 +436,7 @@ static void loop_link_close(struct apn_link *base)
     pthread_mutex_lock(&link->world->lock);
     apn_loop_conn_close(link->world, link->conn, link->side);
     pthread_mutex_unlock(&link->world->lock);
+    parcels_free(link->waiting);
     parcels_free(link->delivered);
     pthread_cond_destroy(&link->cond);
     free(link);

@@ -197,6 +197,8 @@ struct apn_backend_counters {
  * @post:    all @n messages, or -EAGAIN (nothing taken: poll, then retry), or -errno (link is down; DOWN follows).
  * @poll:    moves bytes both ways, fills at most @max events; waits up to @timeout_ns for the first (0 = do not wait; a
  *           backend with APN_CAP_VIRTUAL never waits). Return: number of events.
+ *           The taker clears the memory of a ZERO extent, so contents that came behind it may not have landed in that place when
+ *           its event is returned: end the batch there, or keep such contents back.
  * @wake:    any thread: make a poll that waits return early. Never blocks.
  * @link_close: after it returns, no byte of this link lands in guest RAM and no posted memory is read any more.
  * @counters: totals of the backend, any thread.

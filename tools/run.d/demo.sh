@@ -72,7 +72,8 @@ cmd_demo() {
     demo_one transport || demo_rc=$?
     [ "$demo_rc" -ge 128 ] || demo_one day || demo_rc=$?
     ;;
-  *) demo_one transport "$@" || demo_rc=$? ;;
+  -*) demo_one transport "$@" || demo_rc=$? ;;
+  *) demo_usage >&2; die "demo: unknown part '$1'; there are transport and day" ;;
   esac
   [ "$demo_rc" -eq 0 ] || exit "$demo_rc"
   say "results: $APN_OUT/demo"

@@ -3,6 +3,8 @@
 
 Owner: demo, suite.  Thread: main.  Time: none.  Units: bytes.
 """
+from harness.guard import Guard
+
 SOCKET_BYTES = 64 << 20
 
 
@@ -14,14 +16,16 @@ class SocketLimits:
     def __enter__(self):
         self.before = {}
         for name in self.FILES:
-            with open(name, "r+", encoding="ascii") as file:
+            with open(name, encoding="ascii") as file:
                 self.before[name] = int(file.read())
-                if self.before[name] < SOCKET_BYTES:
-                    file.seek(0)
-                    file.write("%d\n" % SOCKET_BYTES)
+        self.guard = Guard({name: "%d" % value for name, value in self.before.items()})
+        for name, value in self.before.items():
+            with open(name, "w", encoding="ascii") as file:
+                file.write("%d\n" % max(value, SOCKET_BYTES))
         return self
 
     def __exit__(self, *exception):
         for name, value in self.before.items():
             with open(name, "w", encoding="ascii") as file:
                 file.write("%d\n" % value)
+        self.guard.release()

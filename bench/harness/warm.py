@@ -11,9 +11,12 @@ will need is touched once, and the price is sampled before each run and stands i
 such setting, the samples show it. Tried and of no use: touching memory before each run, once or more, while
 reporting goes on.
 """
+import contextlib
 import mmap
 import os
 import time
+
+from harness.guard import Guard
 
 _HUGEPAGE, _POPULATE_WRITE = 14, 23  # madvise(2); Linux 5.14
 PIECE_MIB = 64
@@ -77,7 +80,15 @@ class Kept:
             file.write(value + "\n")
         return before
 
+    def _as_they_are(self):
+        found = {}
+        for name in _PUT_OFF:
+            with contextlib.suppress(OSError), open(os.path.join(self._directory, name), encoding="ascii") as file:
+                found[os.path.join(self._directory, name)] = file.read().strip()
+        return found
+
     def __enter__(self):
+        self._guard = Guard(self._as_they_are())
         try:
             for name, value in _PUT_OFF.items():
                 self._before[name] = self._set(name, value)
@@ -93,3 +104,4 @@ class Kept:
 
     def __exit__(self, *exception):
         self._put_back()
+        self._guard.release()

@@ -256,6 +256,23 @@ class Warm(unittest.TestCase):
                 self.assertEqual(now()["min_free_ms"], "60000")
             self.assertEqual(now(), names)
 
+    def test_what_was_put_off_is_put_back_after_sigkill(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "min_free_ms")
+            for name, value in (("min_free_ms", "7"), ("max_waiting_mib", "1024")):
+                with open(os.path.join(directory, name), "w", encoding="ascii") as file:
+                    file.write(value + "\n")
+            child = os.fork()
+            if child == 0:
+                with warm.Kept(directory):
+                    os.kill(os.getpid(), signal.SIGKILL)
+            os.waitpid(child, 0)
+
+            def back():
+                with open(path, encoding="ascii") as file:
+                    return file.readline().strip() == "7"
+            process.wait_until(back, 5, "the setting to be put back")
+
     def test_a_kernel_without_the_settings(self):
         with tempfile.TemporaryDirectory() as directory, warm.Kept(directory) as kept:
             self.assertFalse(kept.in_force)

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "backend/note.h"
 #include "backend/uring/probe.h"
 #include "backend/uring/send.h"
 #include "wire/codec.h"
@@ -179,6 +180,22 @@ static void the_cheaper_way_wins(void **state)
     assert_true(mib < 48);
 }
 
+static void notes_stand_side_by_side(void **state)
+{
+    char notes[32] = "";
+
+    (void)state;
+    apn_note_add(notes, sizeof(notes), "");
+    assert_string_equal(notes, "");
+    apn_note_add(notes, sizeof(notes), "small buffers");
+    apn_note_add(notes, sizeof(notes), "small buffers");
+    assert_string_equal(notes, "small buffers");
+    apn_note_add(notes, sizeof(notes), "no memory to lock");
+    assert_string_equal(notes, "small buffers"); /* "; " and the end would not fit */
+    apn_note_add(notes, sizeof(notes), "no memory to loc");
+    assert_string_equal(notes, "small buffers; no memory to loc");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +203,7 @@ int main(void)
         cmocka_unit_test(late_notifications),
         cmocka_unit_test(limits_are_reached),
         cmocka_unit_test(the_cheaper_way_wins),
+        cmocka_unit_test(notes_stand_side_by_side),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

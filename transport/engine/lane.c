@@ -391,7 +391,7 @@ static int apply(struct apn_lane *lane, int count, struct apn_error *err)
         if (lane->events[i].type != APN_EVENT_MSG) {
             continue;
         }
-        if (msg->type == APN_MSG_EXTENT && msg->kind == APN_EXTENT_ZERO) {
+        if (apn_msg_clears(msg)) {
             apn_receiver_apply_zero(s, msg);
         } else if (msg->type == APN_MSG_POSTCOPY_PAGE && apn_postcopy_place(s, msg, err)) {
             return i;

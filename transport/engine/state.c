@@ -94,7 +94,7 @@ static const char *event_name(enum apn_event_id event)
 
 void apn_trace(struct apn_session *s, enum apn_trace_level level, const char *format, ...)
 {
-    char text[256];
+    char text[APN_BACKEND_NOTE_MAX];
     va_list ap;
 
     if (!s->config.on_trace) {

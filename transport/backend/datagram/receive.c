@@ -399,7 +399,7 @@ int apn_dg_receiver_next(struct apn_dg_receiver *rx, struct apn_msg *msg)
     if (msg->type != APN_MSG_EXTENT && msg->bytes) {
         msg->payload = in->to;
         rx->releasing = in->staged_end > rx->releasing ? in->staged_end : rx->releasing;
-    } else if (msg->type == APN_MSG_EXTENT && msg->kind == APN_EXTENT_ZERO) {
+    } else if (apn_msg_clears(msg)) {
         save_newer(rx, msg, rx->delivered);
     }
     index_remove(rx, in);

@@ -336,11 +336,6 @@ static int deliver(struct loop_link *link, struct parcel *parcel, struct apn_msg
     return 0;
 }
 
-static bool is_zero_extent(const struct apn_event *event)
-{
-    return event->msg.type == APN_MSG_EXTENT && event->msg.kind == APN_EXTENT_ZERO;
-}
-
 /* No lock. Return: events made of @parcels, which stay until the next poll. What comes behind a ZERO extent waits for that: the taker
  * of the event clears the memory first. */
 static int deliver_all(struct loop_link *link, struct parcel *parcels, struct apn_event *events,
@@ -365,7 +360,7 @@ static int deliver_all(struct loop_link *link, struct parcel *parcels, struct ap
             return n + event_down(link, event, &err);
         }
         n++;
-        if (is_zero_extent(event) || (unsigned)n == max) {
+        if (apn_msg_clears(&event->msg) || (unsigned)n == max) {
             link->waiting = parcel->next;
             parcel->next = NULL;
             break;

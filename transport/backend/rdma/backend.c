@@ -11,6 +11,7 @@
 
 #include <gnutls/gnutls.h>
 
+#include "backend/note.h"
 #include "backend/rdma/link.h"
 
 #define HANDSHAKE_TIMEOUT_DEFAULT_MS 3000u
@@ -58,9 +59,7 @@ int apn_rdma_backend_addresses(struct apn_rdma_backend *be, const struct addrinf
 void apn_rdma_backend_note(struct apn_rdma_backend *be, const char *text)
 {
     pthread_mutex_lock(&be->lock);
-    if (!be->note[0]) {
-        snprintf(be->note, sizeof(be->note), "%s", text);
-    }
+    apn_note_add(be->note, sizeof(be->note), text);
     pthread_mutex_unlock(&be->lock);
 }
 

@@ -26,7 +26,7 @@ struct apn_rdma_backend {
     pthread_mutex_t lock;             /* guards what follows; then memory.lock, then nothing */
     struct apn_rdma_device device;    /* context NULL until a path is known; constant afterwards */
     struct addrinfo *addresses;       /* of the peer, once resolved; constant afterwards */
-    char note[APN_ERROR_TEXT_MAX];
+    char note[APN_BACKEND_NOTE_MAX];
     struct apn_rdma_link *links;      /* those with a queue pair, for asynchronous events */
     struct apn_listener *listener;
 };
@@ -39,7 +39,7 @@ int apn_rdma_backend_device(struct apn_rdma_backend *be, int fd, struct apn_erro
 /** apn_rdma_backend_register() - guest memory that was added before the device was known. May take seconds, once.
  * @writable: this end is written to */
 void apn_rdma_backend_register(struct apn_rdma_backend *be, bool writable);
-/** apn_rdma_backend_note() - keep the first sentence for apn_backend_counters.note; "" is none */
+/** apn_rdma_backend_note() - add a sentence to apn_backend_counters.note; "" is none */
 void apn_rdma_backend_note(struct apn_rdma_backend *be, const char *text);
 /** apn_rdma_backend_events() - take what the device reports asynchronously, and tell the links concerned */
 void apn_rdma_backend_events(struct apn_rdma_backend *be);

@@ -274,6 +274,9 @@ static unsigned take_messages(struct apn_rdma_link *link, struct apn_event *even
             break;
         }
         events[n++].type = APN_EVENT_MSG;
+        if (apn_msg_clears(&events[n - 1].msg)) {
+            break; /* by whoever takes the event: a copied page behind it may not land before that */
+        }
     }
     return n;
 }

@@ -11,6 +11,7 @@
 #include <gnutls/gnutls.h>
 #include <liburing.h>
 
+#include "backend/note.h"
 #include "backend/uring/link.h"
 
 #define HANDSHAKE_TIMEOUT_DEFAULT_MS 3000u
@@ -260,9 +261,7 @@ int apn_uring_backend_addresses(struct apn_uring_backend *be, const struct addri
 void apn_uring_backend_note(struct apn_uring_backend *be, const char *note)
 {
     pthread_mutex_lock(&be->lock);
-    if (!be->note[0]) {
-        snprintf(be->note, sizeof(be->note), "%s", note);
-    }
+    apn_note_add(be->note, sizeof(be->note), note);
     pthread_mutex_unlock(&be->lock);
 }
 

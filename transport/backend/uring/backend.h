@@ -28,7 +28,7 @@ struct apn_uring_backend {
     _Atomic uint64_t zerocopy_bytes, copied_bytes;
     pthread_mutex_t lock;          /* guards what follows; innermost */
     struct addrinfo *addresses;    /* of the peer, once resolved; constant afterwards */
-    char note[APN_ERROR_TEXT_MAX]; /* what the kernel did not grant */
+    char note[APN_BACKEND_NOTE_MAX]; /* what the kernel did not grant */
     struct apn_listener *listener;
 };
 
@@ -38,7 +38,7 @@ int apn_uring_backend_addresses(struct apn_uring_backend *be, const struct addri
                                 struct apn_error *err);
 /** apn_uring_explain_setup() - words for a failure of io_uring_setup(). Return: @code. */
 int apn_uring_explain_setup(int code, struct apn_error *err);
-/** apn_uring_backend_note() - keep the first sentence for apn_backend_counters.note */
+/** apn_uring_backend_note() - add a sentence to apn_backend_counters.note; "" is none */
 void apn_uring_backend_note(struct apn_uring_backend *be, const char *note);
 
 #endif

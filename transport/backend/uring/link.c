@@ -125,7 +125,7 @@ static unsigned take_messages(struct apn_uring_link *link, struct apn_event *eve
             break;
         }
         events[n++].type = APN_EVENT_MSG;
-        if (events[n - 1].msg.type == APN_MSG_EXTENT && events[n - 1].msg.kind == APN_EXTENT_ZERO) {
+        if (apn_msg_clears(&events[n - 1].msg)) {
             break; /* cleared by whoever takes the event: nothing behind it may land before that */
         }
     }

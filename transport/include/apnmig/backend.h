@@ -94,6 +94,12 @@ struct apn_msg {
     const void *payload;
 };
 
+/** apn_msg_clears() - is @msg an extent whose memory the taker of its event sets to zero? */
+static inline bool apn_msg_clears(const struct apn_msg *msg)
+{
+    return msg->type == APN_MSG_EXTENT && msg->kind == APN_EXTENT_ZERO;
+}
+
 enum apn_event_type {
     APN_EVENT_UP = 1, /* handshake done; welcome holds the peer's words */
     APN_EVENT_MSG,
@@ -173,6 +179,8 @@ enum apn_backend_caps {
     APN_CAP_REPAIRS = 1u << 3,   /* sends again what the path loses, and bounds what is in the network (datagrams) */
 };
 
+#define APN_BACKEND_NOTE_MAX 512
+
 struct apn_backend_counters {
     uint64_t zerocopy_bytes;
     uint64_t copied_bytes;
@@ -184,7 +192,7 @@ struct apn_backend_counters {
     uint64_t registrations;
     uint64_t registrations_late;     /* made after the first page moved: none is expected */
     char send_mode[24];
-    char note[APN_ERROR_TEXT_MAX]; /* one sentence for the administrator, e.g. buffers that were not granted; "" = none */
+    char note[APN_BACKEND_NOTE_MAX]; /* for the administrator, e.g. buffers that were not granted; "" = none, "; " between sentences */
 };
 
 /**

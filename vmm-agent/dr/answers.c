@@ -9,6 +9,7 @@
 
 #define REFERENCE_MS 60000 /* a site's draw before an event: the mean of the last minute */
 #define RECENT_MS    2000  /* its draw just now: single samples are rough */
+#define LATE_S       30    /* a slow answer that is this close to its limit becomes a fast one */
 
 double dr_sites_kw(const struct agent_dr *dr, uint64_t sites, bool reference)
 {
@@ -248,6 +249,28 @@ void dr_answers_update(struct agent_dr *dr)
         }
     }
     lean_sites(dr);
+}
+
+/* When a slow answer becomes a fast one: just before its limit, when moves have had their time. What does not last twice as long as its
+ * limit has half of itself. */
+int64_t dr_late_ns(const struct agent_dr *dr, const struct dr_answer *answer)
+{
+    double lasts_s = (double)(answer->to_ms - answer->asked_ms) / 1e3 / agent_loop_clock(dr->loop)->scale;
+    double limit_s = fmin(answer->within_s, fmax(lasts_s, 0) / 2);
+
+    return answer->asked_ns + (int64_t)((limit_s - fmin(LATE_S, limit_s / 4)) * 1e9);
+}
+
+bool dr_answers_turned(const struct agent_dr *dr, int64_t since_ns)
+{
+    for (size_t index = 0; index < dr->answer_count; index++) {
+        const struct dr_answer *answer = &dr->answers[index];
+        int64_t late_ns = answer->open && answer->within_s > AGENT_DR_FAST_S ? dr_late_ns(dr, answer) : INT64_MAX;
+        if (late_ns > since_ns && late_ns <= dr_now_ns(dr)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool dr_answers_waiting(const struct agent_dr *dr)

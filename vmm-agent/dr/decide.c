@@ -16,7 +16,6 @@
 #define REST_S     60 /* after a refusal a guest is left alone */
 #define ROUNDS_MAX 4  /* decisions in a row when commands are refused */
 #define HOURS_MIN  0.05
-#define LATE_S     30 /* a slow answer that is this close to its limit becomes a fast one */
 #define GRACE_S    60 /* after a start nothing is undone before the events are known again */
 
 struct demands {
@@ -41,8 +40,7 @@ static void collect_demands(struct agent_dr *dr, bool fast, struct demands *dema
     demands->count = 0;
     for (size_t index = 0; index < dr->answer_count; index++) {
         struct dr_answer *answer = &dr->answers[index];
-        double waited_s = (double)(dr_now_ns(dr) - answer->asked_ns) / 1e9;
-        bool quick = answer->within_s <= AGENT_DR_FAST_S || waited_s >= answer->within_s - LATE_S;
+        bool quick = answer->within_s <= AGENT_DR_FAST_S || dr_now_ns(dr) >= dr_late_ns(dr, answer);
         bool slow = answer->origin != AGENT_DR_FREQUENCY;
         if (!answer->open || answer->kind == AGENT_DR_CHARGE || !(fast ? quick : slow) ||
             demands->count == AGENT_DR_DEMANDS_MAX) {
@@ -325,22 +323,6 @@ static void decide_fast(struct agent_dr *dr)
     charge_cells(dr);
 }
 
-/* Is a move worth beginning for the answers that touch @site? */
-static bool time_to_move(const struct agent_dr *dr, const struct agent_dr_measure *measure)
-{
-    for (size_t index = 0; index < dr->answer_count; index++) {
-        const struct dr_answer *answer = &dr->answers[index];
-        bool here = (answer->sites >> measure->site & 1) != 0 ||
-                    (answer->sites >> measure->other_site & 1) != 0;
-        double real_s = dr_hours_left(dr, answer->to_ms) * 3600 / agent_loop_clock(dr->loop)->scale;
-        if (answer->open && here && answer->origin != AGENT_DR_FREQUENCY &&
-            real_s > 2 * measure->lead_s) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Moves that the slow decision wants; together they must fit into the five minutes. */
 static void begin_moves(struct agent_dr *dr)
 {
@@ -350,15 +332,14 @@ static void begin_moves(struct agent_dr *dr)
         size_t number = dr->choice.picks[index].measure;
         const struct agent_dr_measure *measure = &dr->measures[number];
         struct agent_error error = {0};
-        if (measure->kind == AGENT_DR_RELEASE && measure->lead_s > AGENT_DR_FAST_S &&
-            time_to_move(dr, measure)) {
+        if (measure->kind == AGENT_DR_RELEASE && measure->lead_s > AGENT_DR_FAST_S) {
             take(dr, measure, dr->dest[number]);
             continue;
         }
         enum dr_action action =
             measure->kind == AGENT_DR_MIGRATE ? dr->hands[measure->guest].action : DR_NONE;
         if (measure->kind != AGENT_DR_MIGRATE || (action != DR_NONE && action != DR_PAUSED) ||
-            measure->lead_s > budget_s || !time_to_move(dr, measure)) {
+            measure->lead_s > budget_s) {
             continue;
         }
         budget_s -= measure->lead_s;

@@ -320,7 +320,7 @@ static void on_tick(void *opaque)
     if (watching || now_ns - dr->sampled_ns >= (DR_TICK_MS - 10) * AGENT_NS_PER_MS) {
         measure(dr);
     }
-    if (edge || dr->looked_version != dr->schedule.version ||
+    if (edge || dr->looked_version != dr->schedule.version || dr_answers_turned(dr, dr->looked_ns) ||
         now_ns - dr->looked_ns > DECIDE_EVERY_S * AGENT_NS_PER_S) {
         dr_look(dr);
     } else if (!dr->waiting) {

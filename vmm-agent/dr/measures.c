@@ -111,6 +111,22 @@ static void add_stays(struct agent_dr *dr, size_t *count, size_t index,
     }
 }
 
+/* Is a move that takes @lead_s worth beginning for the answers at its two ends? One that nobody can wait for must not be counted on. */
+static bool time_to_move(const struct agent_dr *dr, const struct agent_dr_measure *measure)
+{
+    for (size_t index = 0; index < dr->answer_count; index++) {
+        const struct dr_answer *answer = &dr->answers[index];
+        bool here = (answer->sites >> measure->site & 1) != 0 ||
+                    (answer->sites >> measure->other_site & 1) != 0;
+        double real_s = dr_hours_left(dr, answer->to_ms) * 3600 / agent_loop_clock(dr->loop)->scale;
+        if (answer->open && here && answer->origin != AGENT_DR_FREQUENCY &&
+            real_s > 2 * measure->lead_s) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Ways for a guest to draw its power elsewhere. */
 static void add_leaves(struct agent_dr *dr, size_t *count, size_t index,
                        const struct agent_dr_guest *guest, bool slow)
@@ -135,7 +151,9 @@ static void add_leaves(struct agent_dr *dr, size_t *count, size_t index,
         !stopped) { /* one that still converges takes as long as a move */
         measure.other_site = (uint32_t)copy;
         measure.lead_s = guest->armed_site >= 0 ? 1 : guest->move_s;
-        add(dr, count, &measure, copy);
+        if (measure.lead_s <= AGENT_DR_FAST_S || time_to_move(dr, &measure)) {
+            add(dr, count, &measure, copy);
+        }
     }
     if (!slow || copy >= 0) {
         return;
@@ -145,6 +163,9 @@ static void add_leaves(struct agent_dr *dr, size_t *count, size_t index,
     for (int site = 0; site < (int)dr->schedule.site_count && added < DESTS_MAX; site++) {
         if ((guest->dest_sites >> site & 1) != 0 && site != guest->site) {
             measure.other_site = (uint32_t)site;
+            if (!time_to_move(dr, &measure)) {
+                continue;
+            }
             /* where the plan wants it anyway, the move is not on our account */
             measure.cost_yen = guest->yen_per_move * (site == guest->wanted_site ? 0.5 : 1) *
                                (stopped ? STOPPED_PRICE : 1);

@@ -154,6 +154,10 @@ void dr_answer_watch(struct agent_dr *dr);
 
 /** dr_answers_waiting() - is a power change awaited? */
 bool dr_answers_waiting(const struct agent_dr *dr);
+/** dr_late_ns() - when a slow answer becomes a fast one */
+int64_t dr_late_ns(const struct agent_dr *dr, const struct dr_answer *answer);
+/** dr_answers_turned() - has a slow answer become a fast one since @since_ns? */
+bool dr_answers_turned(const struct agent_dr *dr, int64_t since_ns);
 
 double dr_sites_kw(const struct agent_dr *dr, uint64_t sites, bool reference);
 

@@ -434,6 +434,29 @@ static void slow_events_that_run_late_pause(void **state)
     assert_float_equal(power(0), 80, 1e-6);
 }
 
+static void slow_events_too_short_for_a_move_pause(void **state)
+{
+    (void)state;
+    for (int index = 0; index < GUESTS; index++) {
+        world.guests[index].seen.may |= AGENT_DR_MAY_MOVE;
+        world.guests[index].seen.move_s = 70;
+    }
+    start();
+    pass(60);
+    json_decref(command(agent_dr_trigger, json_pack("{s:s,s:f,s:i,s:i}", "site", "east", "down_kw",
+                                                    10.0, "minutes", 2, "within_s", 300)));
+    pass(40);
+    assert_float_equal(power(0), 90, 1e-6);
+    pass(10);
+    assert_float_equal(power(0), 80, 1e-6);
+    for (int index = 0; index < GUESTS; index++) {
+        assert_false(world.guests[index].seen.moving);
+    }
+    assert_float_equal(answer_number("missing_kw", 0), 0, 1e-6);
+    pass(80);
+    assert_float_equal(power(0), 90, 1e-6);
+}
+
 static void all_sites_at_once(void **state)
 {
     (void)state;
@@ -736,6 +759,7 @@ int main(void)
         CASE(paused_ones_move_when_no_others_can),
         CASE(slow_events_only_move),
         CASE(slow_events_that_run_late_pause),
+        CASE(slow_events_too_short_for_a_move_pause),
         CASE(all_sites_at_once),
         CASE(limit_and_setpoint_and_level),
         CASE(what_refuses_is_passed_over),

@@ -71,6 +71,14 @@ class Figures(unittest.TestCase):
         rows = report.table_rows([run("apn", "auto", 10), failed])
         self.assertEqual((rows[0]["runs"], rows[0]["completed"], rows[0]["verified"], rows[0]["blackout_ms"]), (2, 1, 1, 10))
 
+    def test_what_is_not_over_has_its_rate_on_the_line(self):
+        slow = {**run("apn", "stop-and-wait", 0), "control": "stop-and-wait", "status": "active", "wire_gbps": 0.07,
+                "throughput_gbps": None, "total_s": None}
+        rows = report.table_rows(self.RUNS[:5] + [slow])
+        self.assertEqual((rows[-1]["completed"], rows[-1]["wire_gbps"], rows[-1]["throughput_gbps"]), (0, 0.07, None))
+        lines = report.figure_lines(report.figures(rows, 2.5))
+        self.assertIn("control stop-and-wait, idle: fails, as it must: throughput, Gb/s on the line", "\n".join(lines))
+
     def test_figures_are_met_and_missed(self):
         entries = report.figures(report.table_rows(self.RUNS), 2.5)
         apn, control = entries

@@ -219,4 +219,21 @@ json_t *act_explain(struct agent_act *act, int vm);
 int act_commands(struct agent_act *act, const char *verb, const json_t *args, json_t **reply,
                  struct agent_error *error);
 
+/* stage_listen.c */
+/** move_uri() - where the destination listens, as QEMU's migrate and migrate-incoming take it */
+void move_uri(const struct move *move, char *out, size_t size);
+
+/* move.c, for move_life.c */
+void move_on_timer(void *opaque);
+void move_set_timer(struct move *move);
+void move_begin_stage(struct move *move, enum move_stage stage);
+void move_leave_wire(struct move *move);    /* its share of the link is free again */
+void move_clear_unknown(struct move *move); /* a person need not look any more */
+
+/** move_machine() - whom it moves */
+static inline struct machine *move_machine(const struct move *move)
+{
+    return &move->act->machines[move->vm];
+}
+
 #endif

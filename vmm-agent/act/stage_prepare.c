@@ -13,11 +13,6 @@
 #define ASK_AGAIN_NS     (1 * AGENT_NS_PER_S)
 #define STUCK_NS         (30 * AGENT_NS_PER_S) /* undoing that gets nowhere: call a person */
 
-static struct machine *machine_of(const struct move *move)
-{
-    return &move->act->machines[move->vm];
-}
-
 /* ---- preflight: what can be known before anything is started ------------------------------ */
 
 static bool declared_disk(const struct agent_inventory_group *group, const char *node)
@@ -102,7 +97,7 @@ static bool memory_fits(struct move *move)
 void stage_preflight(struct move *move)
 {
     struct agent_act *act = move->act;
-    struct machine *machine = machine_of(move);
+    struct machine *machine = move_machine(move);
     struct agent_error error = {0};
 
     if (machine->owner == NULL || machine->owner != move->source ||
@@ -152,7 +147,7 @@ static void start_dest(struct move *move)
     }
     int64_t give_up_ns =
         move->stage_ns + (int64_t)(act->settings.start_timeout_s * (double)AGENT_NS_PER_S);
-    move->dest = act_machine_add(machine_of(move), move->to, move->dest_epoch, give_up_ns);
+    move->dest = act_machine_add(move_machine(move), move->to, move->dest_epoch, give_up_ns);
     if (move->dest == NULL) {
         move_fail(move, true, "no memory for the destination");
         return;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* ven_private.h - the VEN's state, shared by ven.c (the conversation) and ven_objects.c (what it
- * says) Owner: struct agent_dr_ven.   Thread: the loop's. Time:  monotonic ns; agent time in ms
+/* ven_private.h - the VEN's state, shared by ven.c (the conversation), ven_steps.c (its
+ * requests) and ven_objects.c (what they say)
+ * Owner: struct agent_dr_ven.   Thread: the loop's. Time:  monotonic ns; agent time in ms
  * where a name says so.   Units: ns, ms. */
 #ifndef AGENT_DR_VEN_PRIVATE_H
 #define AGENT_DR_VEN_PRIVATE_H
@@ -71,6 +72,27 @@ struct agent_dr_ven {
     unsigned sent, dropped, events_read;
     char text[256];
 };
+
+/** struct dr_ven_step - one request and what becomes of its answer
+ * @ask:  Return: 0 under way, -errno
+ * @wish: refused by the VTN: told, and not asked again */
+struct dr_ven_step {
+    const char *name;
+    int (*ask)(struct agent_dr_ven *ven);
+    void (*take)(struct agent_dr_ven *ven, const json_t *body);
+    bool wish;
+};
+
+/* ven_steps.c */
+extern const struct dr_ven_step dr_ven_steps[DR_STEP_REPORT + 1];
+/** dr_ven_listed() - the last page of the events has been read */
+void dr_ven_listed(struct agent_dr_ven *ven);
+
+/* ven.c */
+/** dr_ven_answer() - every request ends here */
+void dr_ven_answer(void *opaque, const struct agent_dr_http_answer *answer);
+/** dr_ven_fail() - wait before the next try of anything */
+void dr_ven_fail(struct agent_dr_ven *ven, int64_t retry_after_s, const char *why);
 
 /** dr_ven_query() - "base/path?..." with skip, limit and our targets. Return: 0 or -ENAMETOOLONG.
  */

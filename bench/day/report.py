@@ -9,15 +9,15 @@ import statistics
 from harness.process import HarnessError
 
 from . import agent as agents
-from . import world
+from . import use, world
 
 SCHEMA = "apn-day/1"
 ENDED_WELL = ("done",)
 EXPLAINED = ("failed", "cancelled", "unknown")
 
 
-def others(program, files, date):
-    """Renewable use of uniform, best-static and oracle placement on the same files, from `vmm-agent simulate`."""
+def by_simulation(program, files, date):
+    """The same files with thousands of guests and all 48 slots, by `vmm-agent simulate`: renewable use of each way to place them."""
     ratio = {"fukuoka": 1.0, "osaka": 0.15}
     try:
         text = agents.run(program, ["simulate", "--data", files, "--day", date, "--areas", "09,06", "--pv-ratio",
@@ -48,7 +48,7 @@ def _calls(day):
     return {"calls": calls, "ten_second_max_s": slowest(10), "five_minute_max_s": slowest(300)}
 
 
-def of_day(day, errors, renewable_others):
+def of_day(day, errors, simulated):
     """The record of one day; .good says whether all of it is as it should be."""
     standby = [move for move in day.kept.values() if move["origin"] == "dr" and move["state"] in ("held", "cancelled")]
     moves = [move for move in day.kept.values() if move not in standby]
@@ -59,8 +59,6 @@ def of_day(day, errors, renewable_others):
     running = {vm["name"]: vm["state"] == "running" for vm in last["vms"]}
     paused = {vm["name"] for vm in last["vms"] if vm["state"] == "paused"}
     lost = [name for name, *_ in world.GUESTS if errors[name] is None and name not in paused]
-    energy = sum(used for used, _ in day.energy.values())
-    green = sum(renewable for _, renewable in day.energy.values())
     begin, end = day.samples[0]["at"], day.samples[-1]["at"]
     silence = {name: day.watch.silence_ms(name, begin, end) for name, *_ in world.GUESTS}
     record = {
@@ -71,7 +69,7 @@ def of_day(day, errors, renewable_others):
                         "max": blackouts[-1] if blackouts else None},
         "heartbeat_gap_ms": {name: {"longest": gap, "p99": usual} for name, (gap, usual) in silence.items()},
         "dr": _calls(day),
-        "renewable_use": {**renewable_others, "agent": round(green / energy, 4) if energy else None},
+        "renewable_use": {**use.shares(day.samples), "simulated": simulated},
         "bytes_moved": sum(move.get("bytes") or 0 for move in done),
         "harm": day.blows, "alerts": sorted({text for sample in day.samples for text in sample.get("alerts", [])}),
         "moves": sorted(({key: move.get(key) for key in (
@@ -101,9 +99,10 @@ def tell(record, say):
     for call in record["dr"]["calls"]:
         say("demand response: %g kW less at %s wanted within %g s, there after %s s%s" % (
             call["asked_kw"], call["site"], call["within_s"], call["answered_s"], "; " + call["error"] if call["error"] else ""))
-    use = record["renewable_use"]
-    say("renewable use: " + ", ".join("%s %s" % (name, value if not isinstance(value, float) else "%.1f %%" % (100 * value))
-                                      for name, value in use.items()))
+    for words, found in (("these guests in these hours", {name: value for name, value in record["renewable_use"].items() if name != "simulated"}),
+                         ("simulated, divisible load, whole day", record["renewable_use"]["simulated"])):
+        say("renewable use, %s: " % words + ", ".join("%s %s" % (name, value if not isinstance(value, float) else "%.1f %%" % (100 * value))
+                                                      for name, value in found.items()))
     for blow in record["harm"]:
         say("harmed: " + ", ".join("%s %s" % pair for pair in blow.items()))
     say("the day was %s" % ("good" if record["good"] else "NOT GOOD"))

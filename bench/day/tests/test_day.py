@@ -7,7 +7,7 @@ import os
 import tempfile
 import unittest
 
-from day import feed, harm, report
+from day import feed, harm, report, use
 
 
 def rows(day, count, form="%s,%d,1\n"):
@@ -58,6 +58,39 @@ class Answers(unittest.TestCase):
 
     def test_no_answer_is_none(self):
         self.assertIsNone(report.answer_s([{"at": 12.0, "power_kw": {"a": 5.1}}], self.CALL))
+
+
+class Use(unittest.TestCase):
+    @staticmethod
+    def state(where, surplus):
+        """Two sites, a host of 1 kW and then 2 kW a guest; PUE 1 and 1.5."""
+        power = {site: 1.0 + 2.0 * sum(at == site for at in where.values()) for site in "ab"}
+        return {"sites": [{"name": "a", "paper": False, "power_kw": power["a"], "surplus_kw": surplus[0]},
+                          {"name": "b", "paper": False, "power_kw": power["b"] * 1.5, "surplus_kw": surplus[1]},
+                          {"name": "c", "paper": True, "power_kw": 0.0, "surplus_kw": 50.0}],
+                "hosts": [{"site": site, "power_w": power[site] * 1000} for site in "ab"],
+                "vms": [{"name": name, "site": at, "power_w": 2000.0} for name, at in where.items()]}
+
+    def samples(self, *states):
+        return [{"at": float(at), "use": use.of_state(state)} for at, state in enumerate(states)] + [{"at": float(len(states))}]
+
+    def test_by_hand(self):
+        found = use.shares(self.samples(self.state({"x": "a", "y": "b"}, (5.0, 0.0))))
+        # a 3, b 3 x 1.5: 3 of 7.5; both at a: 5 of 6.5; evenly the same as here
+        self.assertEqual(found, {"uniform": 0.4, "best_static": round(5 / 6.5, 4), "oracle": round(5 / 6.5, 4), "agent": 0.4})
+
+    def test_following_beats_staying_and_nothing_beats_the_oracle(self):
+        states = [self.state({"x": "a", "y": "a"}, (5.0, 0.0)), self.state({"x": "b", "y": "b"}, (0.0, 7.5)),
+                  self.state({"x": "b", "y": "a"}, (0.0, 7.5))]
+        found = use.shares(self.samples(*states))
+        self.assertLess(found["best_static"], found["agent"])
+        self.assertLess(found["agent"], found["oracle"])
+        self.assertEqual(found["oracle"], round((5 + 7.5 + 7.5) / (6.5 + 8.5 + 8.5), 4))
+
+    def test_the_agent_was_away(self):
+        samples = self.samples(self.state({"x": "a"}, (5.0, 0.0)))
+        samples[1]["at"] = 60.0
+        self.assertEqual(set(use.shares(samples).values()), {None})
 
 
 class Harm(unittest.TestCase):

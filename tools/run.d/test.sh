@@ -5,8 +5,8 @@
 # A step that breaks without such a line counts as one failure under its own name.
 
 TEST_STEPS='checks unit sanitizers fuzz package qtest testbed integration'
-FUZZ_SECONDS_SHORT=10
-FUZZ_AGENT_SECONDS_SHORT=4
+FUZZ_SECONDS_SHORT=6
+FUZZ_AGENT_SECONDS_SHORT=3
 FUZZ_SECONDS_FULL=600
 FUZZ_SECONDS_REST=120
 FUZZ_AGENT_SECONDS_FULL=60
@@ -48,8 +48,9 @@ record() {
   grep -E '^(ok|not ok|skip) ' "$1" >>"$test_dir/results.tap" || true
 }
 
+# record_line WORDS... - into the results, or into the file of what runs beside
 record_line() {
-  printf '%s\n' "$*" >>"$test_dir/results.tap"
+  printf '%s\n' "$*" >>"${record_into:-$test_dir/results.tap}"
 }
 
 # run_meson PREFIX BUILD ARGS... - meson's tests of BUILD, each result line with PREFIX
@@ -61,8 +62,9 @@ run_meson() {
   rm -f "$meson_log"
   meson_rc=0
   # without address randomisation: ThreadSanitizer's memory map needs it on newer kernels
+  # one more at a time than there are processors: many tests wait for a peer or a clock
   step "meson test $(basename "$meson_dir")" "$test_dir/meson-$(basename "$meson_dir").log" \
-    setarch -R meson test -C "$meson_dir" --no-rebuild --num-processes "$APN_JOBS" "$@" || meson_rc=$?
+    setarch -R meson test -C "$meson_dir" --no-rebuild --num-processes $((APN_JOBS + 1)) "$@" || meson_rc=$?
   if [ -s "$meson_log" ]; then
     python3 "$APN_TOP/tools/lib/meson-results.py" "$meson_log" "$meson_prefix" >"$test_dir/meson.lines"
     record "$test_dir/meson.lines"
@@ -99,8 +101,7 @@ step_checks() {
 }
 
 step_unit() {
-  # one more at a time than there are processors: many of these wait for a peer or a clock
-  run_meson '' "$APN_BUILD" --num-processes $((APN_JOBS + 1)) "$@"
+  run_meson '' "$APN_BUILD" "$@"
 }
 
 # sanitized NAME SANITIZERS SUITES... - build with them and run those suites
@@ -189,7 +190,13 @@ step_fuzz() {
 }
 
 step_package() {
-  package_test "$test_full"
+  if [ -n "$package_beside" ]; then
+    wait "$package_beside" || record_line "not ok package: see $test_dir/package.log"
+    grep -v '^  compile\|^  configure' "$test_dir/package.log" >&2 || true
+    record "$test_dir/package.lines"
+  else
+    package_test "$test_full"
+  fi
 }
 
 step_integration() {
@@ -304,7 +311,7 @@ step_testbed() {
 }
 
 # beside_begin - what waits more than it works, and judges no times, goes on beside the steps that keep the processors busy;
-# step_qtest and step_testbed wait for it. However the run ends, none of it stays behind.
+# the steps package, qtest and testbed wait for it. However the run ends, none of it stays behind.
 beside_begin() {
   trap beside_stop EXIT
   # shellcheck disable=SC2016 # the parent of that shell
@@ -312,14 +319,17 @@ beside_begin() {
   qtest_beside=$!
   (testbed_run) >"$test_dir/testbed.log" 8>&- &
   testbed_beside=$!
-  say "  beside the next steps: qtest, testbed"
+  : >"$test_dir/package.lines"
+  (record_into=$test_dir/package.lines && package_test '') >"$test_dir/package.log" 2>&1 </dev/null 8>&- &
+  package_beside=$!
+  say "  beside the next steps: package, qtest, testbed"
 }
 
 beside_stop() {
   while read -r beside_pid; do
     kill "$beside_pid" 2>/dev/null || true
   done <"$test_dir/qtest.pids"
-  kill "$testbed_beside" 2>/dev/null || true
+  kill "$testbed_beside" "$package_beside" 2>/dev/null || true
 }
 
 # tree_ready - packages and everything but QEMU; a failure here ends the run as one failure
@@ -409,6 +419,7 @@ cmd_test() {
   test_what=
   qtest_beside=
   testbed_beside=
+  package_beside=
   for word in "$@"; do
     case $word in
     --full) test_full=yes ;;

@@ -27,6 +27,7 @@ MESSAGES = {
     "wont": message(10, length=4),
     "retired": message(13, lane=3, value=77),
     "postcopy_request": message(15, region=1, span=4096, offset=8192),
+    "postcopy_request_read": message(15, region=1, span=4096, offset=8192, value=1),
     "postcopy_listens": message(15),
     "postcopy_page": message(16, kind=1, length=65536, span=65536, offset=65536),
     "applied": message(32, span=3, offset=1 << 33, value=9),

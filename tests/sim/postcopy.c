@@ -6,7 +6,7 @@
  * A guest of a few threads runs at the destination while its memory arrives: it walks, jumps, writes, and stands still where a page is
  * missing. Lanes are reset and stalled under it, in some seeds the path is cut until both ends pause, and new sessions go on. What must
  * hold: every page ends as the source had it or as the guest wrote it since, is placed once, and no more is sent than is missing. In
- * seeds without faults, the time a fault takes is held against the round trip while bulk fills the path.
+ * every second seed the backend also reads pages by itself (fetching.h), late or in vain at times. In seeds without faults, the time a fault takes is held against the round trip while bulk fills the path.
  *
  * Owner: one struct world per seed.   Thread: one.   Time: the loop world's.   Units: 4 KiB pages, ns. */
 #include <assert.h>
@@ -19,6 +19,7 @@
 
 #include "backend/loop/loop.h"
 #include "engine/session_env.h"
+#include "sim/fetching.h"
 
 #define MS          1000000ull
 #define PAGE        4096u
@@ -55,7 +56,8 @@ struct world {
     uint64_t *latency;
     uint32_t faults;
     uint32_t touched;              /* pages that the guest uses; a huge page takes longer than a round trip by its size alone */
-    bool listens, runs, quiet;
+    bool listens, runs, quiet, reads, settled;
+    uint64_t reads_placed, reads_told;
     unsigned pauses, pauses_wanted, losses;
     uint64_t next_loss_ns, restore_ns;
     const char *problem;
@@ -84,6 +86,9 @@ static int place(void *opaque, unsigned region, uint64_t offset, uint32_t bytes,
     struct world *w = opaque;
     uint32_t first = (uint32_t)(offset / PAGE) + (region ? SMALL_PAGES : 0);
 
+    if (w->settled) {
+        problem(w, "a page was placed after the end");
+    }
     if (region && (offset % (HUGE * PAGE) || bytes != HUGE * PAGE)) {
         problem(w, "a huge page was placed in pieces");
     }
@@ -180,12 +185,49 @@ static void add_regions(struct apn_session *s, uint8_t *ram)
     assert(first == 0 && second == 1);
 }
 
+static const void *source_memory(void *opaque, unsigned region, uint64_t offset)
+{
+    struct world *w = opaque;
+
+    if (region || offset >= (uint64_t)SMALL_PAGES * PAGE) {
+        problem(w, "a read of what is no small page");
+        offset = 0;
+    }
+    if (!w->listens) {
+        problem(w, "a read before the guest may be missing anything");
+    }
+    return w->source_ram + offset;
+}
+
+static bool path_is_cut(void *opaque)
+{
+    const struct world *w = opaque;
+
+    return w->restore_ns != 0;
+}
+
+static void read_too(struct world *w)
+{
+    struct fetching_config config = {.delay_ns = RTT_NS + PAGE * 1000000000ull / RATE,
+                                     .refuse_percent = w->quiet ? 0 : 10,
+                                     .late_percent = w->quiet ? 0 : 5,
+                                     .memory = source_memory,
+                                     .cut = path_is_cut,
+                                     .opaque = w,
+                                     .seed = w->seed};
+
+    fetching_install(w->dest, &config);
+}
+
 static void open_both(struct world *w, const uint8_t *resume)
 {
     struct apn_error err = {0};
     char port[8];
 
     w->dest = session(w, APN_ROLE_DEST, 0, "0", resume);
+    if (w->reads) {
+        read_too(w);
+    }
     if (apn_session_listen(w->dest, &err)) {
         problem(w, "cannot listen");
     }
@@ -292,6 +334,8 @@ static bool advance(struct world *w, bool (*done)(struct world *w))
         }
         at = apn_loop_world_next(w->loop);
         next = at < next ? at : next;
+        at = w->reads ? fetching_next() : UINT64_MAX;
+        next = at < next ? at : next;
         w->now = next > w->now ? next : w->now + 1000;
         apn_loop_world_advance(w->loop, w->now);
     }
@@ -342,6 +386,8 @@ static void dest_reads(struct world *w)
         if (c == 'L') {
             dest_listens(w);
         } else if (c == 'E') {
+            apn_session_postcopy_settle(w->dest);
+            w->settled = true;
             apn_session_postcopy_done(w->dest);
         }
     }
@@ -432,10 +478,22 @@ static void switch_over(struct world *w)
     advance(w, granted);
 }
 
+/* what a pair of sessions says at its end about reads */
+static void count_reads(struct world *w)
+{
+    struct apn_stats source, dest;
+
+    apn_session_stats(w->source, &source);
+    apn_session_stats(w->dest, &dest);
+    w->reads_told += source.postcopy_reads;
+    w->reads_placed += dest.postcopy_reads;
+}
+
 static void resume(struct world *w)
 {
     struct apn_error err = {0};
 
+    count_reads(w);
     apn_session_free(w->source);
     apn_session_free(w->dest);
     w->pauses++;
@@ -459,6 +517,13 @@ static void resume(struct world *w)
             request(w, &w->thread[i]);
         }
     }
+}
+
+/* reads that were late have something to be late for */
+static bool reads_are_over(struct world *w)
+{
+    (void)w;
+    return fetching_next() == UINT64_MAX;
 }
 
 /* Return: false when the destination was never granted the guest: then it must never have run */
@@ -494,6 +559,10 @@ static bool postcopy(struct world *w)
         problem(w, "the end cannot be written");
     }
     advance(w, both_over);
+    if (w->reads) {
+        advance(w, reads_are_over);
+    }
+    count_reads(w);
     return true;
 }
 
@@ -544,6 +613,21 @@ static void judge_latency(struct world *w, uint64_t missing_bytes)
     }
 }
 
+/* the quiet ones read every small page; where lanes are lost it may happen that nothing is left to read */
+static void judge_reads(struct world *w, bool quiet)
+{
+    if (!w->reads && w->reads_placed + w->reads_told) {
+        problem(w, "reads without a backend that reads");
+    }
+    if (quiet && w->reads && (w->reads_placed < w->faults || w->reads_told != w->reads_placed)) {
+        problem(w, "requests that were not read");
+    }
+    if (getenv("SIM_VERBOSE") && w->reads) {
+        printf("seed %llu: %llu read, %llu announced, %u faults\n", (unsigned long long)w->seed, (unsigned long long)w->reads_placed,
+               (unsigned long long)w->reads_told, w->faults);
+    }
+}
+
 static bool run_seed(uint64_t seed)
 {
     struct apn_loop_config config = {.virtual_time = true, .seed = seed};
@@ -555,6 +639,7 @@ static bool run_seed(uint64_t seed)
     config.to_listener.rate_bytes_per_s = RATE;
     w->seed = w->random = seed;
     w->quiet = seed % 4 == 0;
+    w->reads = seed / 4 % 2;
     w->touched = w->quiet ? SMALL_PAGES : PAGES;
     w->pauses_wanted = seed % 3 ? 0 : 2;
     w->loop = apn_loop_world_new(&config);
@@ -577,6 +662,7 @@ static bool run_seed(uint64_t seed)
     switch_over(w);
     if (postcopy(w)) {
         judge_memory(w);
+        judge_reads(w, ok);
         if (ok && !w->problem) {
             judge_latency(w, missing * PAGE);
         }

@@ -74,6 +74,7 @@ static const struct apn_msg good[] = {
     {.type = APN_MSG_BYE},
     {.type = APN_MSG_POSTCOPY_REQUEST},
     {.type = APN_MSG_POSTCOPY_REQUEST, .region = 1023, .span = 2u << 20, .offset = 2u << 20},
+    {.type = APN_MSG_POSTCOPY_REQUEST, .region = 1, .span = 4096, .offset = 8192, .value = 1},
     {.type = APN_MSG_POSTCOPY_PAGE, .kind = APN_EXTENT_DATA, .region = 3, .bytes = 65536, .span = 65536, .offset = 4096},
     {.type = APN_MSG_POSTCOPY_PAGE, .kind = APN_EXTENT_ZERO, .span = 4096, .offset = 1ull << 50},
     {.type = APN_MSG_APPLIED, .span = 1000, .offset = 1ull << 40, .value = 77},
@@ -212,7 +213,9 @@ static void broken_rules(void **state)
         {{.type = APN_MSG_POSTCOPY_REQUEST, .span = 4u << 20}, "2097152 at most"},
         {{.type = APN_MSG_POSTCOPY_REQUEST, .span = 4096, .offset = 1}, "offset 1, must be a multiple"},
         {{.type = APN_MSG_POSTCOPY_REQUEST, .offset = 4096}, "with a span of 0"},
-        {{.type = APN_MSG_POSTCOPY_REQUEST, .span = 4096, .value = 1}, "value 1, must be 0"},
+        {{.type = APN_MSG_POSTCOPY_REQUEST, .span = 4096, .value = 2}, "value 2, must be 0, or 1"},
+        {{.type = APN_MSG_POSTCOPY_REQUEST, .value = 1}, "value 1, must be 0, with a span of 0"},
+        {{.type = APN_MSG_POSTCOPY_PAGE, .kind = 2, .span = 4096, .value = 1}, "value 1, must be 0 (unused)"},
         {{.type = APN_MSG_APPLIED, .bytes = 1}, "payload length 1"},
     };
 

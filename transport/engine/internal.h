@@ -98,6 +98,8 @@ struct apn_lane {
     /* T */
     struct apn_msg *out;         /* built, not yet taken by the link: out_next..out_count */
     unsigned out_next, out_count;
+    unsigned out_asked;          /* up to here the link was asked to read what requests are for */
+    struct apn_reads reads;
     struct apn_event *events;
 };
 

@@ -188,6 +188,7 @@ void apn_lane_down(struct apn_lane *lane, const struct apn_error *err)
     }
     lane->close_wanted = false;
     lane->phase = lane->phase == APN_LANE_RETIRED ? APN_LANE_RETIRED : APN_LANE_IDLE;
+    apn_postcopy_reads_lost(lane);
     if (was_up) {
         lane->losses++;
         s->total.lanes_lost++;
@@ -365,6 +366,10 @@ static bool handle_events(struct apn_lane *lane, int count, uint64_t now)
             apn_lane_down(lane, &err);
             return false;
         }
+        if (event->type == APN_EVENT_FETCHED) { /* no sign of life: an adapter answers for a process that stands still */
+            apn_postcopy_read_done(lane);
+            continue;
+        }
         lane->heard_ns = s->heard_ns = now;
         if (event->type == APN_EVENT_UP) {
             check_features(s, event->welcome.features);
@@ -388,6 +393,9 @@ static int apply(struct apn_lane *lane, int count, struct apn_error *err)
     for (int i = 0; i < count; i++) {
         const struct apn_msg *msg = &lane->events[i].msg;
 
+        if (lane->events[i].type == APN_EVENT_FETCHED && apn_postcopy_fetched(s, msg, err)) {
+            return i;
+        }
         if (lane->events[i].type != APN_EVENT_MSG) {
             continue;
         }
@@ -404,6 +412,7 @@ static void post_out(struct apn_lane *lane, struct apn_link *link)
 {
     struct apn_session *s = lane->session;
 
+    apn_postcopy_reads_begin(lane, link);
     while (lane->out_next < lane->out_count) {
         unsigned n = lane->out_count - lane->out_next;
 

@@ -13,6 +13,7 @@ int apn_postcopy_init(struct apn_session *s)
     struct apn_postcopy *pc = &s->postcopy;
 
     pthread_mutex_init(&pc->staging_lock, NULL);
+    pthread_mutex_init(&pc->reads_lock, NULL);
     if (!s->config.postcopy) {
         return 0;
     }
@@ -28,6 +29,7 @@ void apn_postcopy_free(struct apn_session *s)
     apn_postcopy_staging_free(pc);
     free(pc->urgent);
     pthread_mutex_destroy(&pc->staging_lock);
+    pthread_mutex_destroy(&pc->reads_lock);
 }
 
 uint64_t apn_postcopy_features(const struct apn_session *s)

@@ -9,9 +9,9 @@
  *   The source hands every page out once (postcopy_pending.h). What is in flight on a lane that is lost is sent again, as ever; what a
  *   request asks for a second time is on its way and is not sent again. The destination places a page only where there is none, so
  *   nothing that arrives twice overwrites what the guest has written.
- *   A backend that reads the pages from the source's memory itself (one-sided reads) serves requests at the destination instead of
- *   apn_session_postcopy_request() sending them: that function, and apn_postcopy_request_arrived() at the source, which then only
- *   moves the focus and claims the pages, are the two places to do it. */
+ *   Where the backend can read the source's memory itself (ops->fetch), the destination reads what it asks for (postcopy_reads.c), and
+ *   says so in the request: the source then moves its focus and answers nothing. A read is an early copy and nothing more. The page
+ *   stays among those that the source has to send, so whatever becomes of the read, it comes, and soon: bulk goes on from there. */
 #ifndef APN_ENGINE_POSTCOPY_H
 #define APN_ENGINE_POSTCOPY_H
 
@@ -25,6 +25,7 @@
 
 #define APN_URGENT_MAX          4096u       /* requests waiting to be sent, or to be answered */
 #define APN_URGENT_WINDOW       (4u << 20)  /* wire bytes in flight on the urgent lane: two huge pages, or a thousand small ones */
+#define APN_READS_MAX           64u         /* pages that one link reads at a time */
 #define APN_POSTCOPY_STAGED_MAX 48u         /* huge pages being put together at the destination */
 
 struct apn_session;
@@ -34,8 +35,15 @@ struct apn_lane;
 struct apn_urgent {
     uint16_t region;     /* the source's number */
     bool claimed;        /* source: taken out of the pending pages */
+    bool plain;          /* destination: to be asked for, not read */
     uint32_t bytes;
     uint64_t offset;
+};
+
+/** struct apn_reads - what a link is reading, oldest first. Thread: the lane's, no lock */
+struct apn_reads {
+    struct apn_urgent slot[APN_READS_MAX];
+    uint32_t head, count;
 };
 
 struct apn_staged;
@@ -51,6 +59,8 @@ struct apn_postcopy {
     pthread_mutex_t staging_lock;      /* destination; innermost, also without the session lock */
     struct apn_staged *staged;         /* destination: list, guarded by staging_lock */
     unsigned staged_count;
+    pthread_mutex_t reads_lock;        /* destination; held while a page that was read is placed; innermost as well */
+    atomic_bool settled;               /* destination: none is placed any more; written under reads_lock */
 };
 
 /* ---- postcopy.c ---- */
@@ -86,5 +96,17 @@ int apn_postcopy_place(struct apn_session *s, const struct apn_msg *msg, struct 
 /** apn_postcopy_page_arrived() - destination: it was placed; checks and counts. L. Return: 0, -EPROTO */
 int apn_postcopy_page_arrived(struct apn_lane *lane, const struct apn_msg *msg, struct apn_error *err);
 void apn_postcopy_staging_free(struct apn_postcopy *pc);
+
+/* ---- postcopy_reads.c: destination; the lane's thread ---- */
+/** apn_postcopy_may_read() - is @u a request that the link may be asked to read? L */
+bool apn_postcopy_may_read(const struct apn_session *s, const struct apn_urgent *u);
+/** apn_postcopy_reads_begin() - requests in lane->out that want it are read by @link; the others become plain. No lock */
+void apn_postcopy_reads_begin(struct apn_lane *lane, struct apn_link *link);
+/** apn_postcopy_fetched() - place what was read, unless the session has settled; no lock. Return: 0, -errno and @err */
+int apn_postcopy_fetched(struct apn_session *s, const struct apn_msg *msg, struct apn_error *err);
+/** apn_postcopy_read_done() - the oldest read of @lane has been taken care of. L */
+void apn_postcopy_read_done(struct apn_lane *lane);
+/** apn_postcopy_reads_lost() - @lane is down: what it was reading is asked for instead. L */
+void apn_postcopy_reads_lost(struct apn_lane *lane);
 
 #endif

@@ -64,8 +64,8 @@ bool apn_postcopy_urgent_next(struct apn_session *s, struct apn_work *work, stru
         uint32_t piece = u->bytes < APN_POSTCOPY_EXTENT_MAX ? u->bytes : APN_POSTCOPY_EXTENT_MAX;
 
         if (s->config.role == APN_ROLE_DEST) {
-            *msg = (struct apn_msg){
-                .type = APN_MSG_POSTCOPY_REQUEST, .region = u->region, .offset = u->offset, .span = u->bytes};
+            *msg = (struct apn_msg){.type = APN_MSG_POSTCOPY_REQUEST, .region = u->region, .offset = u->offset, .span = u->bytes};
+            msg->value = apn_postcopy_may_read(s, u);
             pop(s);
             return true;
         }
@@ -144,15 +144,19 @@ int apn_postcopy_request_arrived(struct apn_lane *lane, const struct apn_msg *ms
         return apn_error_set(err, -EPROTO, APN_SCOPE_SESSION, "lane %u: page request outside of memory: region %u, offset %llu, %u bytes",
                              lane->index, msg->region, (unsigned long long)msg->offset, msg->span);
     }
-    if (pc->urgent_count == APN_URGENT_MAX) {
+    if (pc->urgent_count == APN_URGENT_MAX && !msg->value) {
         return apn_error_set(err, -EPROTO, APN_SCOPE_SESSION, "lane %u: more than %u page requests wait", lane->index, APN_URGENT_MAX);
     }
     s->total.postcopy_requests++;
-    pc->urgent[(pc->urgent_head + pc->urgent_count++) % APN_URGENT_MAX] =
-        (struct apn_urgent){.region = msg->region, .bytes = msg->span, .offset = msg->offset};
     if (pc->has_pending) {
         apn_pending_focus(&pc->pending, msg->region, msg->offset / APN_PAGE_SIZE);
     }
+    if (msg->value) { /* read by the destination: it stays pending, in case that comes to nothing, and is the next that bulk sends */
+        s->total.postcopy_reads++;
+        return 0;
+    }
+    pc->urgent[(pc->urgent_head + pc->urgent_count++) % APN_URGENT_MAX] =
+        (struct apn_urgent){.region = msg->region, .bytes = msg->span, .offset = msg->offset};
     apn_session_wake_lane(apn_postcopy_urgent_lane(s));
     return 0;
 }

@@ -10,7 +10,7 @@
 
 bool apn_session_pins_memory(const struct apn_session *s)
 {
-    return (s->backend->caps & APN_CAP_ONE_SIDED) && !s->config.postcopy;
+    return (s->backend->caps & APN_CAP_ONE_SIDED) && (!s->config.postcopy || s->config.role == APN_ROLE_SOURCE);
 }
 
 int apn_session_add_region(struct apn_session *s, const struct apn_region *region, struct apn_error *err)
@@ -36,7 +36,8 @@ int apn_session_add_region(struct apn_session *s, const struct apn_region *regio
     }
     r = &s->regions[s->region_count];
     *r = *region;
-    if (s->config.postcopy) { /* userfaultfd must see every access: an adapter's would pass it by */
+    /* userfaultfd must see every access: an adapter's would pass it by. The source's may be read, by whoever can hold it still */
+    if (s->config.postcopy && (s->config.role == APN_ROLE_DEST || !(r->flags & APN_REGION_FIXED))) {
         r->flags = (r->flags & ~APN_REGION_FIXED) | APN_REGION_PLACED;
     }
     s->first_granule[s->region_count + 1] =

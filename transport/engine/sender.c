@@ -434,6 +434,7 @@ static void account(struct apn_lane *lane, uint64_t now)
         item = apn_item_push(&lane->inflight); /* plan_full() kept the room */
         apn_window_posted(&s->window, s->in_flight_bytes, now);
         item->msg = *msg;
+        item->msg.value = msg->type == APN_MSG_POSTCOPY_REQUEST ? 0 : msg->value; /* a read is not repeated */
         item->posted_ns = now;
         lane->posted_bytes += wire_bytes(msg);
         item->end_bytes = lane->posted_bytes;
@@ -464,7 +465,7 @@ unsigned apn_sender_build(struct apn_lane *lane, uint64_t now)
     if (lane->out_next < lane->out_count) {
         return lane->out_count - lane->out_next;
     }
-    lane->out_next = lane->out_count = 0;
+    lane->out_next = lane->out_count = lane->out_asked = 0;
     pthread_mutex_lock(&s->lock);
     if (lane->phase == APN_LANE_UP) {
         build_unreliable(lane, now);

@@ -43,7 +43,7 @@ static const struct rule rules[RULES_MAX] = {
     [APN_MSG_RETIRE] = {"RETIRE", F_LANE, 0},
     [APN_MSG_RETIRED] = {"RETIRED", F_LANE | F_VALUE, 0},
     [APN_MSG_BYE] = {"BYE", 0, 0},
-    [APN_MSG_POSTCOPY_REQUEST] = {"POSTCOPY_REQUEST", F_REGION | F_SPAN | F_OFFSET, 0},
+    [APN_MSG_POSTCOPY_REQUEST] = {"POSTCOPY_REQUEST", F_REGION | F_SPAN | F_OFFSET | F_VALUE, 0},
     [APN_MSG_POSTCOPY_PAGE] = {"POSTCOPY_PAGE", F_KIND | F_REGION | F_SPAN | F_OFFSET, APN_POSTCOPY_EXTENT_MAX},
     [APN_MSG_APPLIED] = {"APPLIED", F_SPAN | F_OFFSET | F_VALUE, 0},
     [APN_MSG_PING] = {"PING", F_OFFSET | F_VALUE, 0},
@@ -134,6 +134,9 @@ static int check_request(const struct apn_msg *msg, struct apn_error *err)
     }
     if (!msg->span && (msg->region || msg->offset)) {
         return bad(err, msg, "offset", msg->offset, "0 like the region, with a span of 0");
+    }
+    if (msg->value > (msg->span ? 1 : 0)) {
+        return bad(err, msg, "value", msg->value, msg->span ? "0, or 1 (read by the destination)" : "0, with a span of 0");
     }
     return check_page_range(msg, msg->span, err);
 }

@@ -51,7 +51,8 @@ enum apn_msg_type {
     APN_MSG_RETIRE = 12,   /* R source asks: close logical lane @lane for good */
     APN_MSG_RETIRED = 13,  /* R destination has closed it, nothing of it can land any more; value = reliable bytes it had applied */
     APN_MSG_BYE = 14,      /* R orderly end: no more messages from this side */
-    APN_MSG_POSTCOPY_REQUEST = 15, /* R destination waits for region, offset, span; span 0: it listens, pages may come */
+    APN_MSG_POSTCOPY_REQUEST = 15, /* R destination waits for region, offset, span; span 0: it listens, pages may come;
+                                    * value 1: it reads them itself, the source need not answer */
     APN_MSG_POSTCOPY_PAGE = 16,    /* R as EXTENT, but staged and placed: never written over what is there */
     APN_MSG_APPLIED = 32,  /* offset = reliable wire bytes applied on this lane, value = stream position consumed, span = hold us */
     APN_MSG_PING = 33,
@@ -104,6 +105,7 @@ enum apn_event_type {
     APN_EVENT_UP = 1, /* handshake done; welcome holds the peer's words */
     APN_EVENT_MSG,
     APN_EVENT_DOWN,   /* error says why; last event of a link */
+    APN_EVENT_FETCHED, /* a read that ops->fetch began is complete: msg as a POSTCOPY_PAGE with contents, from no message of the peer */
 };
 
 /** enum apn_feature - bits of hello and welcome (wire values) */
@@ -208,6 +210,10 @@ struct apn_backend_counters {
  *           The taker clears the memory of a ZERO extent, so contents that came behind it may not have landed in that place when
  *           its event is returned: end the batch there, or keep such contents back.
  * @wake:    any thread: make a poll that waits return early. Never blocks.
+ * @fetch:   NULL, or read one page (@bytes = APN_PAGE_SIZE) of the peer's region @region, by the peer's number, without its
+           threads; the lane's thread, between polls. What is read is as old as the moment of reading: of use only while nobody
+           writes there (postcopy). Return: 0, then FETCHED follows, in order of asking, or DOWN; -EAGAIN: no room now; -ENOTSUP:
+           not this link, or not that memory. It is never needed: whoever wants the page can ask for it by a message.
  * @link_close: after it returns, no byte of this link lands in guest RAM and no posted memory is read any more.
  * @counters: totals of the backend, any thread.
  * @free:    all links are closed; stops listening.
@@ -220,6 +226,7 @@ struct apn_backend_ops {
     int (*post)(struct apn_link *link, const struct apn_msg *msgs, unsigned n);
     int (*poll)(struct apn_link *link, struct apn_event *events, unsigned max, int64_t timeout_ns);
     void (*wake)(struct apn_link *link);
+    int (*fetch)(struct apn_link *link, unsigned region, uint64_t offset, uint32_t bytes);
     void (*link_close)(struct apn_link *link);
     void (*counters)(struct apn_backend *be, struct apn_backend_counters *out);
     void (*free)(struct apn_backend *be);

@@ -9,7 +9,7 @@
  *     apn_session_postcopy_add() what is missing     faults: apn_session_postcopy_request()
  *     apn_session_postcopy_start(), _grant()         apn_session_granted(), _started()
  *     apn_session_postcopy_wait() until 0 remain     pages come through config.place
- *     the end of the stream, apn_session_postcopy_done() on both ends
+ *     the end of the stream, apn_session_postcopy_done() on both ends; at the destination _settle() before userfaultfd is closed
  * A path that is lost meanwhile ends both sessions in APN_STATE_PAUSED; new ones with config.resume_id go on: both commit their
  * regions, the source adds what the destination has not received, and starts. */
 #ifndef APNMIG_POSTCOPY_H
@@ -58,6 +58,11 @@ int apn_session_postcopy_listen(struct apn_session *s);
 /** apn_session_postcopy_request() - destination: the guest waits for these pages. Overtakes everything else; may block while
  * thousands wait. Return: 0, -EPIPE when the session is over (ask again in the next one), -EINVAL. */
 int apn_session_postcopy_request(struct apn_session *s, unsigned region, uint64_t offset, uint32_t bytes);
+
+/** apn_session_postcopy_settle() - destination: every page has arrived; from the return on, no page that a backend read by itself goes
+ * through config.place. To be called before whatever that hook needs is taken apart: reads may still be under way, of pages that came
+ * by another way meanwhile. Waits for a call of the hook that has begun, not for the path. Again, or without reads: no effect. */
+void apn_session_postcopy_settle(struct apn_session *s);
 
 /** apn_session_postcopy_done() - everything is there and the stream has ended. Return: 0, -EPROTO in any other state. */
 int apn_session_postcopy_done(struct apn_session *s);

@@ -94,7 +94,8 @@ int apn_session_listen(struct apn_session *s, struct apn_error *err);
 /** apn_session_port() - the TCP port in use after apn_session_listen(), or 0 */
 uint16_t apn_session_port(struct apn_session *s);
 
-/** apn_session_pins_memory() - may this session's backend register regions with APN_REGION_FIXED? The caller then sets that flag
+/** apn_session_pins_memory() - may this session's backend register regions with APN_REGION_FIXED? (With postcopy, the source's alone:
+ * they are read.) The caller then sets that flag
  * only where nothing takes pages away while the session lives (balloons, discards), and sees to that. */
 bool apn_session_pins_memory(const struct apn_session *s);
 

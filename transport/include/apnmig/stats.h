@@ -44,7 +44,8 @@ struct apn_stats {
     uint64_t stream_bytes;     /* bytes of the main stream posted */
     uint64_t prefault_granules;/* destination: populated ahead of arrival */
     uint64_t postcopy_requests;/* pages that the guest waited for: asked for (destination), or heard of (source) */
-    uint64_t postcopy_urgent;  /* of these, sent ahead of their turn (source); the others were on their way */
+    uint64_t postcopy_urgent;  /* of these, sent ahead of their turn (source); the others were on their way, or read */
+    uint64_t postcopy_reads;   /* of these, read by the destination itself: placed (destination), announced (source) */
     uint32_t lanes_lost;       /* link losses */
     uint32_t fences;           /* fences applied by the peer (source) or here (destination) */
     struct apn_lane_stats lane[APN_LANES_MAX];

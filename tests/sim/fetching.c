@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* fetching.c - see fetching.h */
+#include "sim/fetching.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/internal.h"
+
+#define OUT_MAX 16u /* reads at a time, less than the engine's own limit */
+
+struct reading {
+    struct apn_link *link;
+    unsigned region;
+    uint64_t offset, due_ns;
+};
+
+/* backends know their links, and links have no room for us: one for all */
+static struct {
+    struct fetching_config config;
+    struct fetching_counts counts;
+    struct apn_session *session;
+    const struct apn_backend_ops *real;
+    struct apn_backend_ops ops;
+    struct reading out[OUT_MAX]; /* oldest first */
+    unsigned count;
+    uint8_t staging[OUT_MAX][APN_PAGE_SIZE]; /* what the last poll told */
+    uint64_t random;
+} f;
+
+static bool chance(unsigned percent)
+{
+    f.random = f.random * 6364136223846793005ull + 1442695040888963407ull;
+    return (f.random >> 33) % 100 < percent;
+}
+
+static void drop(struct apn_link *link)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < f.count; i++) {
+        if (f.out[i].link != link) {
+            f.out[kept++] = f.out[i];
+        }
+    }
+    f.counts.lost += f.count - kept;
+    f.count = kept;
+}
+
+static int fake_fetch(struct apn_link *link, unsigned region, uint64_t offset, uint32_t bytes)
+{
+    uint64_t due = apn_session_now(f.session) + f.config.delay_ns + (chance(f.config.late_percent) ? FETCHING_LATE_NS : 0);
+
+    assert(bytes == APN_PAGE_SIZE);
+    if (f.count == OUT_MAX || chance(f.config.refuse_percent)) {
+        f.counts.refused++;
+        return chance(50) ? -EAGAIN : -ENOTSUP;
+    }
+    if (f.count && f.out[f.count - 1].due_ns > due) {
+        due = f.out[f.count - 1].due_ns;
+    }
+    f.out[f.count++] = (struct reading){link, region, offset, due};
+    f.counts.begun++;
+    return 0;
+}
+
+static bool is_due(const struct reading *r, const struct apn_link *link)
+{
+    return r->link == link && r->due_ns <= apn_session_now(f.session) && !(f.config.cut && f.config.cut(f.config.opaque));
+}
+
+static int fake_poll(struct apn_link *link, struct apn_event *events, unsigned max, int64_t timeout_ns)
+{
+    int n = f.real->poll(link, events, max, timeout_ns);
+    unsigned used = 0;
+
+    if (n > 0 && events[n - 1].type == APN_EVENT_DOWN) {
+        drop(link);
+    }
+    for (unsigned i = 0; i < f.count && (unsigned)n < max;) {
+        struct reading r = f.out[i];
+
+        if (!is_due(&r, link)) {
+            i++;
+            continue;
+        }
+        memcpy(f.staging[used], f.config.memory(f.config.opaque, r.region, r.offset), APN_PAGE_SIZE);
+        events[n++] = (struct apn_event){.type = APN_EVENT_FETCHED,
+                                         .msg = {.type = APN_MSG_POSTCOPY_PAGE,
+                                                 .kind = APN_EXTENT_DATA,
+                                                 .region = (uint16_t)r.region,
+                                                 .offset = r.offset,
+                                                 .span = APN_PAGE_SIZE,
+                                                 .bytes = APN_PAGE_SIZE,
+                                                 .payload = f.staging[used++]}};
+        memmove(&f.out[i], &f.out[i + 1], (--f.count - i) * sizeof(r));
+        f.counts.done++;
+    }
+    return n;
+}
+
+static void fake_close(struct apn_link *link)
+{
+    drop(link);
+    f.real->link_close(link);
+}
+
+void fetching_install(struct apn_session *s, const struct fetching_config *config)
+{
+    memset(&f, 0, sizeof(f));
+    f.config = *config;
+    f.session = s;
+    f.real = s->backend->ops;
+    f.random = config->seed;
+    f.ops = *f.real;
+    f.ops.fetch = fake_fetch;
+    f.ops.poll = fake_poll;
+    f.ops.link_close = fake_close;
+    s->backend->ops = &f.ops;
+}
+
+uint64_t fetching_next(void)
+{
+    uint64_t next = UINT64_MAX;
+
+    for (unsigned i = 0; i < f.count; i++) {
+        next = f.out[i].due_ns < next ? f.out[i].due_ns : next;
+    }
+    return next;
+}
+
+struct fetching_counts fetching_counts(void)
+{
+    return f.counts;
+}

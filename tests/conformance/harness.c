@@ -196,6 +196,7 @@ static struct apn_backend *backend_new(struct conf_rig *rig, bool is_source, con
         fail_msg("backend %s: %s", conf_backend, err.text);
     }
     snprintf(region.name, sizeof(region.name), "ram");
+    region.flags = !is_source && (o->features & APN_FEATURE_POSTCOPY) ? APN_REGION_PLACED : region.flags;
     region.host = is_source ? rig->source_memory : rig->dest_memory;
     assert_int_equal(be->ops->region_add(be, 0, &region, &err), 0);
     return be;
@@ -287,7 +288,8 @@ void conf_close(struct conf_rig *rig)
 
 static void keep_event(struct conf_end *end, const struct apn_event *event)
 {
-    size_t bytes = event->type == APN_EVENT_MSG && event->msg.payload ? event->msg.bytes : 0;
+    bool told = event->type == APN_EVENT_MSG || event->type == APN_EVENT_FETCHED;
+    size_t bytes = told && event->msg.payload ? event->msg.bytes : 0;
     struct conf_event *copy = malloc(sizeof(*copy) + bytes);
 
     assert_non_null(copy);
@@ -423,6 +425,7 @@ void conf_connect(struct conf_rig *rig, unsigned lane, uint32_t generation)
                               .generation = generation,
                               .commit = 0,
                               .timeout_ms = 8000,
+                              .features = rig->options.features,
                               .applied_bytes = 1000 + lane};
     struct apn_error err = {0};
 

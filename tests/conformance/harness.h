@@ -63,6 +63,7 @@ struct conf_options {
     const char *source_filters, *dest_filters; /* instead of conf_filters */
     uint32_t handshake_timeout_ms;             /* 0 = 2000 */
     bool no_listener;
+    uint64_t features;                         /* of every hello; with postcopy the destination's memory is not registered */
 };
 
 struct conf_rig {
@@ -141,9 +142,10 @@ void conf_raw_close(struct conf_raw *raw);
 /** conf_raw_up() - a raw peer that has done the handshake properly */
 void conf_raw_up(struct conf_rig *rig, struct conf_raw *raw, unsigned lane);
 
-/* tests/conformance/{traffic,peers,faults}.c */
+/* tests/conformance/{traffic,peers,faults,reads}.c */
 int conf_run_traffic(void);
 int conf_run_peers(void);
 int conf_run_faults(void);
+int conf_run_reads(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* main.c - conformance BACKEND [traffic|peers|faults [FILTERS]]: the contract of apnmig/backend.h,
+/* main.c - conformance BACKEND [traffic|peers|faults|reads [FILTERS]]: the contract of apnmig/backend.h,
  * for any backend BACKEND: loop, loop-virtual, uring, rdma, ... Exit: 0, 1 = failed, 77 = the backend
  * cannot run here. */
 #include <errno.h>
@@ -39,7 +39,7 @@ int main(int argc, char **argv)
     int failed = 0, ret;
 
     if (argc < 2) {
-        fprintf(stderr, "usage: conformance BACKEND [all|traffic|peers|faults [FILTERS]]\n");
+        fprintf(stderr, "usage: conformance BACKEND [all|traffic|peers|faults|reads [FILTERS]]\n");
         return 2;
     }
     conf_backend = argv[1];
@@ -58,5 +58,6 @@ int main(int argc, char **argv)
     failed += all || !strcmp(part, "traffic") ? conf_run_traffic() : 0;
     failed += all || !strcmp(part, "peers") ? conf_run_peers() : 0;
     failed += all || !strcmp(part, "faults") ? conf_run_faults() : 0;
+    failed += all || !strcmp(part, "reads") ? conf_run_reads() : 0;
     return failed ? 1 : 0;
 }

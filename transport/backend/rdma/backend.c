@@ -108,11 +108,11 @@ int apn_rdma_backend_device(struct apn_rdma_backend *be, int fd, struct apn_erro
     return ret;
 }
 
-void apn_rdma_backend_register(struct apn_rdma_backend *be, bool writable)
+void apn_rdma_backend_register(struct apn_rdma_backend *be, int access)
 {
     char note[APN_ERROR_TEXT_MAX] = "";
 
-    apn_rdma_memory_open(&be->memory, &be->device, writable, note, sizeof(note));
+    apn_rdma_memory_open(&be->memory, &be->device, access, note, sizeof(note));
     apn_rdma_backend_note(be, note);
 }
 
@@ -249,6 +249,18 @@ static int backend_listen(struct apn_backend *base, const struct apn_acceptor *a
                               acceptor, port, err);
 }
 
+/* links that tell rights to this memory may be asleep */
+static void wake_tellers(struct apn_rdma_backend *be)
+{
+    pthread_mutex_lock(&be->lock);
+    for (struct apn_rdma_link *link = be->links; link; link = link->sibling) {
+        if (apn_rdma_link_is_read(link)) {
+            apn_rdma_link_wake(&link->base);
+        }
+    }
+    pthread_mutex_unlock(&be->lock);
+}
+
 static int backend_region_add(struct apn_backend *base, unsigned region, const struct apn_region *r, struct apn_error *err)
 {
     struct apn_rdma_backend *be = (struct apn_rdma_backend *)base;
@@ -259,8 +271,9 @@ static int backend_region_add(struct apn_backend *base, unsigned region, const s
         return apn_error_set(err, ret, APN_SCOPE_SESSION, "rdma: region %u: out of memory", region);
     }
     apn_rdma_backend_note(be, note);
-    /* what cannot be registered is copied; but when that is everything, rdma is not what was asked for */
-    if (strstr(note, "; those") && !be->tcp.backend && (r->flags & APN_REGION_FIXED) && !atomic_load(&be->memory.registered_bytes)) {
+    wake_tellers(be);
+    /* what cannot be registered is copied; but when that is everything, rdma is not what was asked for. (To be read it is an extra.) */
+    if (strstr(note, "; those") && !(be->memory.access & IBV_ACCESS_REMOTE_READ) && !be->tcp.backend && (r->flags & APN_REGION_FIXED) && !atomic_load(&be->memory.registered_bytes)) {
         return apn_error_set(err, -ENOMEM, APN_SCOPE_SESSION, "%.*s", (int)(strstr(note, "; those") - note), note);
     }
     return 0;
@@ -275,7 +288,7 @@ static void backend_counters(struct apn_backend *base, struct apn_backend_counte
         .copied_bytes = atomic_load(&be->totals.copied_bytes),
         .requests_in_flight = atomic_load(&be->totals.in_flight),
         .requests_in_flight_max = atomic_load(&be->totals.in_flight_max),
-        .requests = atomic_load(&be->totals.writes) + atomic_load(&be->totals.sends),
+        .requests = atomic_load(&be->totals.writes) + atomic_load(&be->totals.sends) + atomic_load(&be->totals.reads),
         .doorbells = atomic_load(&be->totals.doorbells),
         .registered_bytes = atomic_load(&be->memory.registered_bytes),
         .registrations = atomic_load(&be->memory.registrations),
@@ -308,6 +321,7 @@ static const struct apn_backend_ops rdma_ops = {
     .post = apn_rdma_link_post,
     .poll = apn_rdma_link_poll,
     .wake = apn_rdma_link_wake,
+    .fetch = apn_rdma_link_fetch,
     .link_close = apn_rdma_link_close,
     .counters = backend_counters,
     .free = backend_free,

@@ -23,6 +23,7 @@ struct apn_rdma_backend {
     struct apn_rdma_memory memory;
     struct apn_rdma_totals totals;
     atomic_bool gone;                 /* the device is lost: lanes open over TCP, or not at all */
+    atomic_bool reads_failed;         /* a READ broke a queue pair: none is tried any more */
     pthread_mutex_t lock;             /* guards what follows; then memory.lock, then nothing */
     struct apn_rdma_device device;    /* context NULL until a path is known; constant afterwards */
     struct addrinfo *addresses;       /* of the peer, once resolved; constant afterwards */
@@ -37,8 +38,8 @@ int apn_rdma_backend_addresses(struct apn_rdma_backend *be, const struct addrinf
  * Return: 0; -errno and a sentence (also when another path chose another device). */
 int apn_rdma_backend_device(struct apn_rdma_backend *be, int fd, struct apn_error *err);
 /** apn_rdma_backend_register() - guest memory that was added before the device was known. May take seconds, once.
- * @writable: this end is written to */
-void apn_rdma_backend_register(struct apn_rdma_backend *be, bool writable);
+ * @access: what the peer may do with it, see memory.h */
+void apn_rdma_backend_register(struct apn_rdma_backend *be, int access);
 /** apn_rdma_backend_note() - add a sentence to apn_backend_counters.note; "" is none */
 void apn_rdma_backend_note(struct apn_rdma_backend *be, const char *text);
 /** apn_rdma_backend_events() - take what the device reports asynchronously, and tell the links concerned */

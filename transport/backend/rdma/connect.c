@@ -283,6 +283,19 @@ static void enlist(struct apn_rdma_link *link)
     pthread_mutex_unlock(&be->lock);
 }
 
+/* the destination is written to; in postcopy it is not, but reads from the source */
+static int access_of_peer(const struct apn_rdma_link *link)
+{
+    return link->accepted ? IBV_ACCESS_REMOTE_WRITE : link->hello.features & APN_FEATURE_POSTCOPY ? IBV_ACCESS_REMOTE_READ : 0;
+}
+
+static uint8_t reads_answered(const struct apn_rdma_link *link)
+{
+    const int can = apn_rdma_link_backend(link)->device.attr.max_qp_rd_atom;
+
+    return !apn_rdma_link_is_read(link) || can < 1 ? 0 : can < (int)APN_RDMA_READS_MAX ? (uint8_t)can : (uint8_t)APN_RDMA_READS_MAX;
+}
+
 static int make_pair(struct apn_rdma_link *link, struct apn_error *err)
 {
     struct apn_rdma_backend *be = apn_rdma_link_backend(link);
@@ -291,13 +304,15 @@ static int make_pair(struct apn_rdma_link *link, struct apn_error *err)
     if (ret) {
         return ret;
     }
-    apn_rdma_backend_register(be, link->accepted);
+    apn_rdma_backend_register(be, access_of_peer(link));
     enlist(link);
     ret = apn_rdma_qp_open(&link->qp, &be->device, &link->plan, link, err);
     if (!ret && (apn_rdma_sender_init(&link->tx, &link->qp, &be->memory, &be->totals, &link->plan) ||
                  apn_rdma_receiver_init(&link->rx, &link->qp, &be->config.sink, &be->memory))) {
         ret = apn_error_set(err, -ENOMEM, APN_SCOPE_LANE, "rdma: out of memory");
     }
+    link->qp.answers = reads_answered(link);
+    link->rx.refuses_keys = link->accepted && !apn_rdma_link_is_urgent(link);
     return ret;
 }
 
@@ -338,6 +353,10 @@ static void take_offer(struct apn_rdma_link *link)
     if (link->error.code) {
         link->stage = APN_RDMA_FAILED;
         return;
+    }
+    if (link->accepted && link->qp.reads && apn_rdma_link_is_urgent(link) &&
+        apn_rdma_fetcher_open(&link->reads, &link->tx, &apn_rdma_link_backend(link)->device, &err)) {
+        apn_rdma_backend_note(apn_rdma_link_backend(link), err.text);
     }
     link->stage = APN_RDMA_GREETING;
 }

@@ -10,6 +10,12 @@
 #define KEYS_PER_FRAME 64u
 #define BIT(type)      (1u << (type))
 
+/* the peer's regions are found by asking for them, our own are counted */
+static unsigned regions_to_tell(const struct apn_rdma_link *link)
+{
+    return link->accepted ? APN_REGIONS_MAX : atomic_load(&apn_rdma_link_backend(link)->memory.added);
+}
+
 /* one frame, unless it was said already. Return: false when it must wait */
 static bool say(struct apn_rdma_link *link, uint8_t type, uint32_t bytes)
 {
@@ -61,18 +67,32 @@ void apn_rdma_greet_step(struct apn_rdma_link *link, uint64_t now_ns)
     }
 }
 
-/* Return: rights of the next of the peer's regions put into @keys; moves on in link->keys_* */
-static unsigned collect(struct apn_rdma_link *link, struct apn_key *keys, unsigned max)
+/* Return: where the next region begins, and its length; NULL when there is none (any more, or yet) */
+static uint8_t *next_region(const struct apn_rdma_link *link, uint64_t *length)
 {
     struct apn_rdma_backend *be = apn_rdma_link_backend(link);
     const struct apn_sink *sink = &be->config.sink;
+    const struct apn_region *own = apn_rdma_link_is_read(link) ? apn_rdma_memory_region(&be->memory, link->keys_region) : NULL;
+    uint8_t *host = own ? own->host : NULL;
+
+    if (link->accepted) {
+        host = sink->resolve(sink->opaque, link->keys_region, 0, APN_PAGE_SIZE);
+    }
+    *length = own ? own->length : host ? apn_rdma_memory_region_at(&be->memory, host) : 0;
+    return host;
+}
+
+/* Return: rights of the next regions put into @keys; moves on in link->keys_* */
+static unsigned collect(struct apn_rdma_link *link, struct apn_key *keys, unsigned max)
+{
+    struct apn_rdma_backend *be = apn_rdma_link_backend(link);
     unsigned n = 0;
 
-    while (n < max && link->keys_region < APN_REGIONS_MAX) {
-        uint8_t *host = sink->resolve(sink->opaque, link->keys_region, 0, APN_PAGE_SIZE);
-        uint64_t length = host ? apn_rdma_memory_region_at(&be->memory, host) : 0, covered;
+    while (n < max && link->keys_region < regions_to_tell(link)) {
+        uint64_t length, covered;
+        uint8_t *host = next_region(link, &length);
 
-        if (!host) {
+        if (!host && link->accepted) {
             link->keys_region = APN_REGIONS_MAX; /* the peer's regions are numbered without gaps */
         } else if (link->keys_offset >= length) {
             link->keys_region++;
@@ -95,6 +115,9 @@ bool apn_rdma_keys_step(struct apn_rdma_link *link)
     uint64_t offset;
     int ret;
 
+    if (apn_rdma_link_is_read(link)) { /* regions are added when the lane is up already; each is told once */
+        link->keys_due = link->keys_region < regions_to_tell(link);
+    }
     while (link->keys_due) {
         region = link->keys_region;
         offset = link->keys_offset;
@@ -108,8 +131,8 @@ bool apn_rdma_keys_step(struct apn_rdma_link *link)
             }
             return false;
         }
-        link->keys_due = link->keys_region < APN_REGIONS_MAX;
-        if (!link->keys_due) {
+        link->keys_due = link->keys_region < regions_to_tell(link);
+        if (!link->keys_due && link->accepted) {
             link->keys_region = 0;
             link->keys_offset = 0;
         }

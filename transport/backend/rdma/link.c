@@ -94,6 +94,27 @@ static void broken(struct apn_rdma_link *link, const struct ibv_wc *wc)
     }
 }
 
+/* a READ that is refused breaks the queue pair, and would break the next one: pages are asked for from now on */
+static void broken_by_read(struct apn_rdma_link *link, const struct ibv_wc *wc)
+{
+    struct apn_rdma_backend *be = apn_rdma_link_backend(link);
+    struct apn_error err = {0};
+
+    atomic_store(&be->reads_failed, true);
+    apn_rdma_link_fail(link, wc->status == IBV_WC_REM_ACCESS_ERR ? -EACCES : -EIO,
+                       "READ of the source's memory failed: %s; pages are asked for instead", be->verbs->wc_status_str(wc->status));
+    apn_error_set(&err, -EIO, APN_SCOPE_LANE, "rdma: pages are asked for, because a READ failed: %s",
+                  be->verbs->wc_status_str(wc->status));
+    apn_rdma_backend_note(be, err.text);
+}
+
+/* does this say something about READs, and not about the path or about who came before? */
+static bool blames_read(const struct apn_rdma_link *link, const struct ibv_wc *wc)
+{
+    return apn_rdma_fetcher_owns(&link->reads, wc->wr_id) && wc->status != IBV_WC_WR_FLUSH_ERR &&
+           wc->status != IBV_WC_RETRY_EXC_ERR;
+}
+
 static int reap_sent(struct apn_rdma_link *link)
 {
     struct ibv_wc wc[COMPLETIONS];
@@ -101,10 +122,14 @@ static int reap_sent(struct apn_rdma_link *link)
 
     for (int i = 0; i < sent; i++) {
         if (wc[i].status != IBV_WC_SUCCESS) {
-            broken(link, &wc[i]);
+            if (blames_read(link, &wc[i])) {
+                broken_by_read(link, &wc[i]);
+            }
+            broken(link, &wc[i]); /* the first reason stays */
             break;
         }
         apn_rdma_sender_completed(&link->tx, wc[i].wr_id);
+        apn_rdma_fetcher_completed(&link->reads, link->tx.done);
     }
     return sent;
 }
@@ -243,7 +268,7 @@ static void wait_for_frames(struct apn_rdma_link *link, uint64_t deadline_ns)
         return;
     }
     if (!spin(link, start_ns, deadline_ns)) {
-        if (apn_rdma_qp_arm(&link->qp, link->tx.blocked)) {
+        if (apn_rdma_qp_arm(&link->qp, link->tx.blocked || apn_rdma_fetcher_waits(&link->reads))) {
             apn_rdma_link_fail(link, -EIO, "completion queue cannot be armed");
             return;
         }
@@ -281,6 +306,17 @@ static unsigned take_messages(struct apn_rdma_link *link, struct apn_event *even
     return n;
 }
 
+/* pages that a guest waits for: before anything else */
+static unsigned take_fetched(struct apn_rdma_link *link, struct apn_event *events, unsigned max)
+{
+    unsigned n = 0;
+
+    while (n < max && apn_rdma_fetcher_next(&link->reads, &events[n].msg)) {
+        events[n++].type = APN_EVENT_FETCHED;
+    }
+    return n;
+}
+
 static unsigned take_events(struct apn_rdma_link *link, struct apn_event *events, unsigned max)
 {
     unsigned n = 0;
@@ -290,6 +326,7 @@ static unsigned take_events(struct apn_rdma_link *link, struct apn_event *events
         events[n++] = (struct apn_event){.type = APN_EVENT_UP, .welcome = link->hs.welcome};
     }
     if (link->rx.qp && link->stage >= APN_RDMA_GREETING && link->stage < APN_RDMA_OVER) {
+        n += take_fetched(link, events + n, max - n);
         n += take_messages(link, events + n, max - n);
         if (link->rx.ended && !n) {
             apn_rdma_link_fail(link, -ECONNRESET, "the peer closed the connection");
@@ -348,6 +385,7 @@ static void step(struct apn_rdma_link *link, uint64_t deadline_ns)
 /* a queue pair that has failed takes no slots back: that is known already */
 static void begin_poll(struct apn_rdma_link *link)
 {
+    apn_rdma_fetcher_begin(&link->reads);
     if (link->rx.qp && apn_rdma_receiver_begin(&link->rx) && link->stage < APN_RDMA_FAILED) {
         apn_rdma_link_fail(link, -EIO, "receive slots cannot be given back");
     }
@@ -410,6 +448,25 @@ int apn_rdma_link_post(struct apn_link *base, const struct apn_msg *msgs, unsign
     }
     pump(link);
     return 0;
+}
+
+int apn_rdma_link_fetch(struct apn_link *base, unsigned region, uint64_t offset, uint32_t bytes)
+{
+    struct apn_rdma_link *link = (struct apn_rdma_link *)base;
+    int ret;
+
+    if (link->instead || link->stage > APN_RDMA_UP || link->error.code || bytes != APN_PAGE_SIZE ||
+        atomic_load(&apn_rdma_link_backend(link)->reads_failed)) {
+        return -ENOTSUP;
+    }
+    if (link->stage != APN_RDMA_UP) {
+        return -EAGAIN; /* the rights come with the greeting */
+    }
+    ret = apn_rdma_fetcher_start(&link->reads, region, offset);
+    if (ret && ret != -EAGAIN && ret != -ENOTSUP) {
+        apn_rdma_link_fail(link, ret, "a READ cannot be posted: %s", strerror(-ret));
+    }
+    return ret;
 }
 
 void apn_rdma_link_wake(struct apn_link *base)
@@ -481,6 +538,7 @@ void apn_rdma_link_close(struct apn_link *base)
     }
     apn_rdma_qp_fail(&link->qp);
     apn_rdma_qp_close(&link->qp);
+    apn_rdma_fetcher_close(&link->reads);
     delist(link);
     apn_rdma_sender_done(&link->tx);
     apn_rdma_receiver_done(&link->rx);

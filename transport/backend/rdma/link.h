@@ -6,6 +6,7 @@
 #define APN_BACKEND_RDMA_LINK_H
 
 #include "backend/rdma/backend.h"
+#include "backend/rdma/fetch.h"
 #include "backend/rdma/receive.h"
 #include "wire/handshake.h"
 
@@ -44,13 +45,14 @@ struct apn_rdma_link {
     struct apn_rdma_plan plan;
     bool answered;   /* our offer is in offer_out */
     unsigned greets; /* bit per enum apn_frame_type sent */
-    unsigned keys_region; /* next of the peer's regions whose rights are to be told */
+    unsigned keys_region; /* next region whose rights are to be told: by the source's numbers, at either end */
     uint64_t keys_offset;
     bool keys_due;
 
     struct apn_rdma_qp qp;
     struct apn_rdma_sender tx;
     struct apn_rdma_receiver rx;
+    struct apn_rdma_fetcher reads;
     uint64_t busy_ns; /* average wait for something to arrive, of late */
 };
 
@@ -63,6 +65,17 @@ static inline uint64_t apn_rdma_link_now(const struct apn_rdma_link *link)
     return apn_clock_now(apn_rdma_link_backend(link)->config.clock);
 }
 
+/** apn_rdma_link_is_urgent() - is it the lane of pages that a guest waits for, while it runs (postcopy)? */
+static inline bool apn_rdma_link_is_urgent(const struct apn_rdma_link *link)
+{
+    return (link->hello.features & APN_FEATURE_POSTCOPY) && link->hello.lane + 1u == link->hello.lanes;
+}
+/** apn_rdma_link_is_read() - may the peer read this end's memory over this link? Then it is told the rights, by our numbers */
+static inline bool apn_rdma_link_is_read(const struct apn_rdma_link *link)
+{
+    return !link->accepted && apn_rdma_link_is_urgent(link);
+}
+
 /** apn_rdma_link_new() - @fd: connected and through the handshake, @rdma says how it goes on; -1: it will connect
  * Return: NULL and @err; @fd then still belongs to the caller. */
 struct apn_rdma_link *apn_rdma_link_new(struct apn_rdma_backend *be, const struct apn_hello *hello, int fd, bool rdma,
@@ -70,6 +83,7 @@ struct apn_rdma_link *apn_rdma_link_new(struct apn_rdma_backend *be, const struc
 int apn_rdma_link_post(struct apn_link *link, const struct apn_msg *msgs, unsigned n);
 int apn_rdma_link_poll(struct apn_link *link, struct apn_event *events, unsigned max, int64_t timeout_ns);
 void apn_rdma_link_wake(struct apn_link *link);
+int apn_rdma_link_fetch(struct apn_link *link, unsigned region, uint64_t offset, uint32_t bytes);
 void apn_rdma_link_close(struct apn_link *link);
 /** apn_rdma_link_fail() - the link is over; first reason wins; poll() turns it into DOWN */
 __attribute__((format(printf, 3, 4))) void apn_rdma_link_fail(struct apn_rdma_link *link, int code, const char *format, ...);

@@ -134,7 +134,7 @@ static void register_region(struct apn_rdma_memory *m, const struct apn_region *
 {
     const bool pinned = r->flags & APN_REGION_FIXED;
     struct work w = {.m = m, .host = r->host, .length = r->length,
-                     .access = m->writable ? IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE : 0};
+                     .access = m->access | (m->access & IBV_ACCESS_REMOTE_WRITE ? IBV_ACCESS_LOCAL_WRITE : 0)};
     uint64_t missing = 0;
 
     if (!r->host || (r->flags & APN_REGION_PLACED)) {
@@ -185,11 +185,14 @@ int apn_rdma_memory_add(struct apn_rdma_memory *m, unsigned index, const struct 
     if (m->device) {
         register_region(m, copy, note, note_bytes);
     }
+    if (index >= atomic_load(&m->added)) {
+        atomic_store(&m->added, index + 1);
+    }
     pthread_mutex_unlock(&m->lock);
     return 0;
 }
 
-void apn_rdma_memory_open(struct apn_rdma_memory *m, const struct apn_rdma_device *device, bool writable, char *note,
+void apn_rdma_memory_open(struct apn_rdma_memory *m, const struct apn_rdma_device *device, int access, char *note,
                           size_t note_bytes)
 {
     bool first;
@@ -197,7 +200,7 @@ void apn_rdma_memory_open(struct apn_rdma_memory *m, const struct apn_rdma_devic
     pthread_mutex_lock(&m->lock);
     first = !m->device;
     m->device = device;
-    m->writable |= writable;
+    m->access |= access;
     for (unsigned i = 0; i < APN_REGIONS_MAX && first; i++) {
         if (m->regions[i]) {
             register_region(m, m->regions[i], note, note_bytes);
@@ -237,6 +240,11 @@ const struct apn_rdma_piece *apn_rdma_memory_find(struct apn_rdma_memory *m, con
     }
     *length = table->piece[i].length - (uint64_t)(at - table->piece[i].address);
     return &table->piece[i];
+}
+
+const struct apn_region *apn_rdma_memory_region(const struct apn_rdma_memory *m, unsigned index)
+{
+    return index < atomic_load(&m->added) ? m->regions[index] : NULL;
 }
 
 uint64_t apn_rdma_memory_grant(struct apn_rdma_memory *m, const void *host, uint64_t length, struct apn_key *key,
@@ -371,7 +379,7 @@ static void *release(void *opaque)
 void apn_rdma_memory_release(struct apn_rdma_memory *m)
 {
     pthread_mutex_lock(&m->lock);
-    if (m->device && m->writable && !m->releasing) {
+    if (m->device && (m->access & IBV_ACCESS_REMOTE_WRITE) && !m->releasing) {
         m->releasing = !pthread_create(&m->releaser, NULL, release, m);
     }
     pthread_mutex_unlock(&m->lock);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* memory.h - guest memory as the device knows it: registered pieces here, rights to write pieces there
+/* memory.h - guest memory as the device knows it: registered pieces here, rights to write (or, in postcopy, to read) pieces there
  *
  * Theory of operation
  *   Regions are described when the engine adds them and registered once the device is known, whichever is later: in
@@ -46,8 +46,9 @@ struct apn_rdma_keys {
 struct apn_rdma_memory {
     pthread_mutex_t lock;
     const struct apn_rdma_device *device; /* NULL until it is known */
-    bool writable;                        /* the peer may write here: this is the destination */
+    int access;                           /* what the peer may do here: IBV_ACCESS_REMOTE_WRITE, IBV_ACCESS_REMOTE_READ, 0 */
     struct apn_region *regions[APN_REGIONS_MAX];
+    _Atomic unsigned added;               /* regions below this number are described, and registered if they are to be */
     _Atomic(struct apn_rdma_pieces *) pieces;
     _Atomic(struct apn_rdma_keys *) keys[APN_REGIONS_MAX];
     atomic_bool in_use;                              /* pages have moved: a registration from now on is late */
@@ -66,14 +67,18 @@ void apn_rdma_memory_done(struct apn_rdma_memory *m);
  * @note: gets a sentence when part of it is not registered, else stays as it is
  * Return: 0; -ENOMEM (no memory for the description) */
 int apn_rdma_memory_add(struct apn_rdma_memory *m, unsigned index, const struct apn_region *r, char *note, size_t note_bytes);
-/** apn_rdma_memory_open() - the device is known: register what was added so far; nothing happens the second time */
-void apn_rdma_memory_open(struct apn_rdma_memory *m, const struct apn_rdma_device *device, bool writable, char *note,
+/** apn_rdma_memory_open() - the device is known: register what was added so far; nothing happens the second time
+ * @access: what the peer may do with it */
+void apn_rdma_memory_open(struct apn_rdma_memory *m, const struct apn_rdma_device *device, int access, char *note,
                           size_t note_bytes);
 
 /** apn_rdma_memory_find() - the registered piece that holds @address; NULL: none. *length: how much of it is behind @address */
 const struct apn_rdma_piece *apn_rdma_memory_find(struct apn_rdma_memory *m, const void *address, uint64_t *length);
 
-/** apn_rdma_memory_grant() - rights to write from @host on, one piece of @length bytes at most. Return: bytes the right
+/** apn_rdma_memory_region() - the added region of this number, by the engine's counting here; NULL: none (yet). No lock. */
+const struct apn_region *apn_rdma_memory_region(const struct apn_rdma_memory *m, unsigned index);
+
+/** apn_rdma_memory_grant() - rights to memory from @host on, one piece of @length bytes at most. Return: bytes the right
  * covers, 0 when that memory is not registered (then *covered says how far). */
 uint64_t apn_rdma_memory_grant(struct apn_rdma_memory *m, const void *host, uint64_t length, struct apn_key *key,
                                uint64_t *covered);

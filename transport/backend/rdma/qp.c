@@ -141,6 +141,7 @@ void apn_rdma_qp_offer(const struct apn_rdma_qp *qp, struct apn_rdma_offer *out)
                                    .slot_bytes = qp->slot_bytes,
                                    .lid = d->port_attr.lid,
                                    .mtu = (uint8_t)d->port_attr.active_mtu,
+                                   .reads = qp->answers,
                                    .link_layer = d->port_attr.link_layer == IBV_LINK_LAYER_ETHERNET ? 2 : 1};
     memcpy(out->gid, d->gid.raw, sizeof(out->gid));
 }
@@ -155,7 +156,8 @@ static int to_receive(struct apn_rdma_qp *qp, const struct apn_rdma_offer *peer,
         .path_mtu = mtu,
         .dest_qp_num = peer->qpn,
         .rq_psn = peer->psn,
-        .max_dest_rd_atomic = 1,
+        .max_dest_rd_atomic = qp->answers ? qp->answers : 1,
+        .qp_access_flags = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | (qp->answers ? IBV_ACCESS_REMOTE_READ : 0),
         .min_rnr_timer = plan->rnr_timer,
         .ah_attr = {.dlid = peer->lid,
                     .port_num = d->port,
@@ -166,7 +168,14 @@ static int to_receive(struct apn_rdma_qp *qp, const struct apn_rdma_offer *peer,
     memcpy(attr.ah_attr.grh.dgid.raw, peer->gid, sizeof(peer->gid));
     return d->v->modify_qp(qp->qp, &attr,
                            IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-                               IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER);
+                               IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER | IBV_QP_ACCESS_FLAGS);
+}
+
+static uint8_t reads_of(const struct apn_rdma_qp *qp, const struct apn_rdma_offer *peer)
+{
+    const int can = qp->device->attr.max_qp_init_rd_atom, most = can < (int)APN_RDMA_READS_MAX ? can : (int)APN_RDMA_READS_MAX;
+
+    return (uint8_t)(peer->reads < most ? peer->reads : most < 0 ? 0 : most);
 }
 
 static int to_send(struct apn_rdma_qp *qp, const struct apn_rdma_plan *plan)
@@ -176,7 +185,7 @@ static int to_send(struct apn_rdma_qp *qp, const struct apn_rdma_plan *plan)
                                .retry_cnt = plan->retries,
                                .rnr_retry = 7, /* for ever: credits make it a rarity */
                                .sq_psn = qp->psn,
-                               .max_rd_atomic = 1};
+                               .max_rd_atomic = qp->reads ? qp->reads : 1};
 
     return qp->device->v->modify_qp(qp->qp, &attr,
                                     IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
@@ -202,6 +211,7 @@ int apn_rdma_qp_connect(struct apn_rdma_qp *qp, const struct apn_rdma_offer *pee
                              "family and network)",
                              d->name, d->port, d->gid_index, strerror(ret));
     }
+    qp->reads = reads_of(qp, peer);
     ret = to_send(qp, plan);
     if (ret) {
         return explain(qp, "queue pair to RTS", ret, qp->memory_bytes, err);

@@ -9,7 +9,8 @@
 #include "backend/rdma/device.h"
 #include "wire/rdma.h"
 
-#define APN_RDMA_GATHER 4u /* entries of a gather list at most */
+#define APN_RDMA_GATHER    4u  /* entries of a gather list at most */
+#define APN_RDMA_READS_MAX 16u /* READs of one connection at a time */
 
 struct apn_rdma_qp {
     const struct apn_rdma_device *device;
@@ -25,6 +26,8 @@ struct apn_rdma_qp {
     uint32_t psn;
     uint32_t peer_slots, peer_slot_bytes;
     uint32_t mtu_bytes;
+    uint8_t answers; /* READs of the peer that are answered at once; set between _open and _offer, 0: none may come */
+    uint8_t reads;   /* READs that the peer answers at once, as far as this device can ask; known once connected */
 };
 
 /** apn_rdma_qp_open() - make everything and post every receive slot; the peer cannot send yet. @opaque: for asynchronous events

@@ -66,11 +66,14 @@ static void leave_frame(struct apn_rdma_receiver *rx)
     rx->at = 0;
 }
 
-/* rights are taken by the end that may not be written to: the source */
+/* rights are taken by the end that may not be written to: the source; and by a destination that may read from it (postcopy) */
 static int take_keys(struct apn_rdma_receiver *rx, const uint8_t *at, uint32_t bytes, struct apn_error *err)
 {
     int ret = 0;
 
+    if (rx->refuses_keys) {
+        return apn_error_set(err, -EPROTO, APN_SCOPE_LANE, "the peer tells rights to its memory, which nobody here may use");
+    }
     for (uint32_t done = 0; !ret && done < bytes; done += sizeof(struct apn_wire_key)) {
         struct apn_key key;
 

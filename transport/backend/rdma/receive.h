@@ -42,6 +42,7 @@ struct apn_rdma_receiver {
     uint32_t rest_bytes;
     unsigned greeted;       /* bit per enum apn_frame_type seen */
     bool ended;             /* the peer has said END */
+    bool refuses_keys;      /* this end has no use for rights */
 };
 
 /** apn_rdma_receiver_init() - Return: 0, -ENOMEM (then _done is still needed) */

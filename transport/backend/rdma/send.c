@@ -195,6 +195,26 @@ int apn_rdma_sender_keys(struct apn_rdma_sender *tx, const struct apn_key *keys,
     return ret ? ret : ring_doorbell(tx);
 }
 
+int apn_rdma_sender_read(struct apn_rdma_sender *tx, const struct ibv_sge *to, uint64_t remote, uint32_t rkey)
+{
+    struct ibv_send_wr *wr;
+
+    assert(!tx->frame && !tx->chain);
+    if (request_room(tx) <= EXTENT_WRS + 1) {
+        return -EAGAIN; /* what is left is for frames: the page can be asked for in one */
+    }
+    wr = next_request(tx);
+    wr->opcode = IBV_WR_RDMA_READ;
+    wr->num_sge = 1;
+    wr->sg_list[0] = *to;
+    wr->send_flags = IBV_SEND_SIGNALED;
+    wr->wr.rdma.remote_addr = remote;
+    wr->wr.rdma.rkey = rkey;
+    tx->unsignalled = 0;
+    atomic_fetch_add(&tx->totals->reads, 1);
+    return ring_doorbell(tx);
+}
+
 /* ---- what the peer's CPU has to apply ------------------------------------------------ */
 
 static uint32_t bucket_of(unsigned region, uint64_t offset)

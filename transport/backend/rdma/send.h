@@ -35,7 +35,7 @@ struct apn_rdma_pending {
 
 /* counts of the backend that all links add to */
 struct apn_rdma_totals {
-    _Atomic uint64_t written_bytes, copied_bytes, writes, sends, doorbells;
+    _Atomic uint64_t written_bytes, copied_bytes, writes, sends, reads, doorbells;
     _Atomic uint64_t in_flight, in_flight_max;
 };
 
@@ -95,6 +95,9 @@ int apn_rdma_sender_greet(struct apn_rdma_sender *tx, uint8_t type, uint32_t byt
 /** apn_rdma_sender_keys() - announce the right to write a piece of memory. Return: 0, -EAGAIN, -errno. */
 int apn_rdma_sender_keys(struct apn_rdma_sender *tx, const struct apn_key *keys, unsigned count,
                          const struct apn_rdma_told *told);
+/** apn_rdma_sender_read() - READ what lies at @remote of the peer into the one piece @to, at once, ahead of what waits here
+ * Return: 0: it is the newest request, tx->posted with it; -EAGAIN: no room; -errno: the queue pair is broken. */
+int apn_rdma_sender_read(struct apn_rdma_sender *tx, const struct ibv_sge *to, uint64_t remote, uint32_t rkey);
 /** apn_rdma_sender_completed() - requests up to @count are done */
 void apn_rdma_sender_completed(struct apn_rdma_sender *tx, uint64_t count);
 /** apn_rdma_sender_heard() - what the peer's frame said. Return: 0, -EPROTO when it claims more than was sent. */

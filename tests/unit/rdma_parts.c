@@ -456,6 +456,29 @@ static void liars_are_found_out(void **state)
     assert_true(apn_frame_decode(frame, sizeof(frame), &out, &err) < 0);
 }
 
+static void rights_that_nobody_may_use_are_refused(void **state)
+{
+    struct apn_key key = {.region = 5, .rkey = 3, .length = 4096};
+    struct apn_frame header = {.type = APN_FRAME_KEYS};
+    struct apn_error err = {0};
+    struct apn_msg msg;
+    uint8_t *slot;
+
+    (void)state;
+    for (unsigned refuses = 0; refuses < 2; refuses++) {
+        fabric_new(1, 0);
+        fabric->rx.refuses_keys = refuses;
+        slot = apn_rdma_qp_slot(&fabric->receive_qp, 0);
+        apn_frame_encode(&header, slot);
+        apn_key_encode(&key, slot + APN_WIRE_FRAME_BYTES);
+        apn_rdma_receiver_arrived(&fabric->rx, 0, APN_WIRE_FRAME_BYTES + sizeof(struct apn_wire_key));
+        assert_int_equal(apn_rdma_receiver_next(&fabric->rx, &fabric->reverse, &msg, &err), refuses ? -EPROTO : 0);
+        assert_int_equal(!apn_rdma_keys_find(&fabric->memory, 5, 0), refuses);
+        fabric_free();
+    }
+    assert_non_null(strstr(err.text, "rights"));
+}
+
 static void credit_that_was_never_given_is_refused(void **state)
 {
     (void)state;
@@ -602,6 +625,7 @@ int main(void)
         cmocka_unit_test(without_credit_nothing_is_sent_and_nothing_is_lost),
         cmocka_unit_test(records_cross_frames),
         cmocka_unit_test(liars_are_found_out),
+        cmocka_unit_test(rights_that_nobody_may_use_are_refused),
         cmocka_unit_test(credit_that_was_never_given_is_refused),
         cmocka_unit_test(offers_survive_the_wire_and_damage_is_seen),
         cmocka_unit_test(offers_are_checked_field_by_field),

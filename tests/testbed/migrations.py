@@ -75,24 +75,34 @@ def under_load(lab, runs):
             % (runs, lost, resent >> 10, written >> 20, copied >> 20, most, late))
 
 
-def postcopy(lab):
-    """The guest runs at the destination while its memory comes over queue pairs; nothing is registered (userfaultfd must see all)."""
+def postcopy(lab, fault=""):
+    """The guest runs at the destination while its memory comes over queue pairs, and what it waits for by READ. Nothing is registered there
+    (userfaultfd must see all), the source's memory is."""
     with lab.site(rtt_ms=lab.rtt_ms) as site:
         source = site.source(lab.guest(rate=WRITE_MIB))
         dest = site.dest(source, paused=False)
         for vm in (source, dest):
             vm.qmp.execute("migrate-set-capabilities", capabilities=[{"capability": "postcopy-ram", "state": True}])
         # slowly, so that most of it is still to come when the guest is started
-        site.begin(source, dest, {"apn-backend": "rdma", "apn-lanes": LANES, "max-bandwidth": 8 << 20}, {"apn-backend": "rdma"})
+        site.begin(source, dest, {"apn-backend": "rdma", "apn-lanes": LANES, "max-bandwidth": 8 << 20, "x-apn-filters": fault},
+                   {"apn-backend": "rdma", "x-apn-filters": ""})
         wait_until(lambda: source.qmp.execute("query-migrate").get("status") == "active", 30, "migration to begin")
         source.qmp.execute("migrate-start-postcopy")
         status = site.wait(source, 120)
         apn = source.qmp.execute("query-migrate")["apn"]
         check(status == "completed", "ended as %s: %s", status, site.error_of(source))
-        check(apn["registered"] == 0, "%d bytes were registered under userfaultfd", apn["registered"])
         wait_until(lambda: dest.status() == "running", 20, "destination to run")
+        wait_until(lambda: dest.qmp.execute("query-migrate").get("status") == "completed", 20, "destination to have everything")
+        there = dest.qmp.execute("query-migrate")["apn"]
+        check(there["registered"] == 0, "%d bytes were registered under userfaultfd", there["registered"])
+        check(apn["registered"] > 0, "the source's memory was not registered: %s", apn)
+        check(there["postcopy-reads"] > 0, "%d requests, and no page was read", there["postcopy-requests"])
+        check(not fault or apn["lanes-lost"] > 0, "the fault did not strike: lanes-lost is 0")
+        check(fault or there["lanes-lost"] == 0, "%d lanes were lost on a path without faults", there["lanes-lost"])
         site.self_check(dest)
-    return "completed over %s; %d KiB by frames, nothing registered; the guest found its memory whole" % (apn["backend"], apn["copied"] >> 10)
+    return ("completed; of %d pages that the guest waited for %d were read, %d sent ahead of their turn; %d KiB by frames, %d lanes lost; "
+            "the guest found its memory whole"
+            % (there["postcopy-requests"], there["postcopy-reads"], apn["postcopy-urgent"], apn["copied"] >> 10, apn["lanes-lost"]))
 
 
 def automatic(lab):
@@ -123,8 +133,10 @@ def refused(lab):
 
 def cases(full):
     yield "under-load", under_load, [10 if full else 2]
+    yield "postcopy", postcopy, []
+    # the urgent lane dies with reads out, in the middle of the faults
+    yield "postcopy-lane-lost", postcopy, ["fault=rx:POSTCOPY_REQUEST:12:cut"]
     if full:
-        yield "postcopy", postcopy, []
         yield "auto", automatic, []
         yield "peer-without-rdma", refused, []
 

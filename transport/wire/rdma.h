@@ -34,7 +34,7 @@ struct apn_wire_rdma_offer {
     uint16_t lid;       /* InfiniBand only */
     uint8_t mtu;        /* enum ibv_mtu of the port: 1..5 = 256..4096 */
     uint8_t link_layer; /* 1 InfiniBand, 2 Ethernet */
-    uint8_t reads;      /* RDMA READs this end answers at once */
+    uint8_t reads;      /* RDMA READs this end answers at once; 0: none may come */
     uint8_t reserved[7];
     uint8_t gid[16];
     uint8_t text[APN_WIRE_OFFER_TEXT];
@@ -88,11 +88,11 @@ struct apn_wire_record {
 #define APN_WIRE_RECORD_BYTES 44u
 static_assert(sizeof(struct apn_wire_record) == APN_WIRE_RECORD_BYTES, "record");
 
-/* the right to write one piece of guest memory, for as long as the session lasts */
+/* the right to write one piece of guest memory, for as long as the session lasts; from the source of a postcopy, to read it */
 struct apn_wire_key {
     uint64_t offset;  /* within the region */
     uint64_t length;
-    uint64_t address; /* what a WRITE to @offset names */
+    uint64_t address; /* what a WRITE to @offset, or a READ of it, names */
     uint32_t rkey;
     uint16_t region;  /* the source's number of it */
     uint16_t reserved;

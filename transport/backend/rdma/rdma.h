@@ -6,7 +6,8 @@
  *   and admitted before anything of RDMA is said. Then both ends exchange queue pair numbers and addresses over it and
  *   go on over the queue pair; the TCP connection stays, silent, as the sign that the peer's process lives.
  *   Guest memory is registered once. The destination tells its rights behind the greeting of a lane and, because the
- *   table of RAM blocks is matched later, once more in front of the message that says so.
+ *   table of RAM blocks is matched later, once more in front of the message that says so. In postcopy nobody may write: pages go
+ *   through frames, and the source tells the destination rights to read what its guest waits for (fetch.h).
  *
  * Owner: apn_backend_new() / ops->free.   Thread: as apnmig/backend.h says. */
 #ifndef APN_BACKEND_RDMA_RDMA_H

@@ -2,6 +2,7 @@
 /* reads.c - backends that read the peer's memory by themselves (ops->fetch): what is read, in which order, how much at a time, what
  * is refused, and how it ends. A backend without that op has nothing to show here. */
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "conformance/harness.h"
 #ifdef APN_HAVE_RDMA
@@ -161,6 +162,37 @@ static void a_late_region_is_read(void **state)
     conf_close(&rig);
 }
 
+/* Reading is an extra: a source whose memory the adapter does not take goes on without. */
+static void memory_that_cannot_be_registered_is_asked_for(void **state)
+{
+    const struct conf_options options = {.features = APN_FEATURE_POSTCOPY};
+    struct apn_region region = {.name = "late", .length = CONF_MEMORY / 2, .page_size = APN_PAGE_SIZE, .flags = APN_REGION_FIXED};
+    struct apn_backend_counters counters;
+    struct apn_error err = {0};
+    struct conf_rig rig;
+
+    (void)state;
+    conf_open(&rig, &options);
+    if (!rig.dest->ops->fetch) {
+        conf_close(&rig);
+        skip();
+    }
+    rig.welcome.features = APN_FEATURE_POSTCOPY;
+    assert_int_equal(mprotect(rig.source_memory, CONF_MEMORY, PROT_NONE), 0);
+    lane_up(&rig, URGENT, 1);
+    region.host = rig.source_memory + CONF_MEMORY / 2;
+    assert_int_equal(rig.source->ops->region_add(rig.source, 1, &region, &err), 0);
+    conf_idle(&rig, 20);
+    assert_int_equal(mprotect(rig.source_memory, CONF_MEMORY, PROT_READ | PROT_WRITE), 0);
+    rig.source->ops->counters(rig.source, &counters);
+    assert_true(counters.registered_bytes == 0);
+    assert_non_null(strstr(counters.note, "cannot be registered"));
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(fetch(&rig.in[URGENT], i, 0, APN_PAGE_SIZE), -ENOTSUP);
+    }
+    conf_close(&rig);
+}
+
 static void what_may_not_be_read_is_not_tried(void **state)
 {
     const struct apn_msg ping = {.type = APN_MSG_PING};
@@ -252,6 +284,7 @@ int conf_run_reads(void)
         cmocka_unit_test(pages_are_read_while_the_peer_sleeps),
         cmocka_unit_test(messages_pass_between_reads),
         cmocka_unit_test(a_late_region_is_read),
+        cmocka_unit_test(memory_that_cannot_be_registered_is_asked_for),
         cmocka_unit_test(what_may_not_be_read_is_not_tried),
         cmocka_unit_test(reads_end_with_their_link),
 #ifdef APN_HAVE_RDMA

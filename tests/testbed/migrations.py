@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import beds  # noqa: E402
 from fixture import check  # noqa: E402
+from harness import migrate  # noqa: E402
 from harness.process import HarnessError, stop_all  # noqa: E402
 from harness.process import wait_until  # noqa: E402
 
@@ -105,6 +106,35 @@ def postcopy(lab, fault=""):
             % (there["postcopy-requests"], there["postcopy-reads"], apn["postcopy-urgent"], apn["copied"] >> 10, apn["lanes-lost"]))
 
 
+def recovered(lab):
+    """A postcopy that is paused half-way goes on in another session, which reads again: rights end with the session that they were told in."""
+    def paused(vm):
+        return vm.qmp.execute("query-migrate").get("status") == "postcopy-paused"
+
+    with lab.site(rtt_ms=lab.rtt_ms) as site:
+        source = site.source(lab.guest(rate=WRITE_MIB))
+        dest = site.dest(source, paused=False)
+        for vm in (source, dest):
+            vm.qmp.execute("migrate-set-capabilities", capabilities=[{"capability": "postcopy-ram", "state": True}])
+        site.begin(source, dest, {"apn-backend": "rdma", "apn-lanes": LANES, "max-bandwidth": 8 << 20, "max-postcopy-bandwidth": 16 << 20},
+                   {"apn-backend": "rdma"})
+        wait_until(lambda: source.qmp.execute("query-migrate").get("status") == "active", 30, "migration to begin")
+        source.qmp.execute("migrate-start-postcopy")
+        wait_until(lambda: dest.qmp.execute("query-migrate").get("apn", {}).get("postcopy-reads", 0) > 10, 30, "pages to be read")
+        source.qmp.execute("migrate-pause")
+        wait_until(lambda: paused(source) and paused(dest), 20, "both ends to pause")
+        before = dest.qmp.execute("query-migrate")["apn"]["postcopy-reads"]
+        dest.qmp.execute("migrate-recover", uri="apn:%s:%d" % (site.other(source), migrate.PORT + 1))
+        source.qmp.execute("migrate", uri="apn:%s:%d" % (site.other(source), migrate.PORT + 1), resume=True)
+        status = site.wait(source, 120)
+        check(status == "completed", "ended as %s: %s", status, site.error_of(source))
+        wait_until(lambda: dest.qmp.execute("query-migrate").get("status") == "completed", 20, "destination to have everything")
+        after = dest.qmp.execute("query-migrate")["apn"]
+        check(after["postcopy-reads"] > 0 and after["registered"] == 0, "after the recovery: %s", after)
+        site.self_check(dest)
+    return "%d pages read before the pause, %d after it; the guest found its memory whole" % (before, after["postcopy-reads"])
+
+
 def automatic(lab):
     """auto takes rdma when both ends have it, and TCP when the destination listens for that only."""
     with lab.site(rtt_ms=lab.rtt_ms) as site:
@@ -137,6 +167,7 @@ def cases(full):
     # the urgent lane dies with reads out, in the middle of the faults
     yield "postcopy-lane-lost", postcopy, ["fault=rx:POSTCOPY_REQUEST:12:cut"]
     if full:
+        yield "postcopy-recovered", recovered, []
         yield "auto", automatic, []
         yield "peer-without-rdma", refused, []
 

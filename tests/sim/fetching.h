@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* fetching.h - a backend of virtual time that also reads the peer's memory by itself, as an adapter would
- * Owner: one at a time, by fetching_install()'s caller.   Thread: one.   Time: of the session that it is installed in.   Units: ns.
+/* fetching.h - a loop backend that also reads the peer's memory by itself, as an adapter would
+ * Owner: one at a time, by fetching_install()'s caller.   Thread: any.   Time: of the session that it is installed in, also virtual.
+ * Units: ns.
  *
  * The loop backend of a session gets one op more. A read takes @delay_ns, ends in the order in which it began, and is lost with its
  * link. Now and then there is no room for one, or it takes much longer. */
@@ -16,6 +17,7 @@
 
 struct fetching_config {
     uint64_t delay_ns;
+    uint64_t late_ns; /* 0: FETCHING_LATE_NS */
     unsigned refuse_percent, late_percent;
     const void *(*memory)(void *opaque, unsigned region, uint64_t offset); /* of the peer */
     bool (*cut)(void *opaque);                                              /* nothing gets through now */

@@ -30,7 +30,7 @@ static bool begin(struct apn_lane *lane, struct apn_link *link, const struct apn
 
 void apn_postcopy_reads_begin(struct apn_lane *lane, struct apn_link *link)
 {
-    for (; lane->out_asked < lane->out_count; lane->out_asked++) {
+    for (; lane->session->backend->ops->fetch && lane->out_asked < lane->out_count; lane->out_asked++) {
         struct apn_msg *msg = &lane->out[lane->out_asked];
 
         if (msg->type == APN_MSG_POSTCOPY_REQUEST && msg->value) {

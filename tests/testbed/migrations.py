@@ -99,7 +99,8 @@ def postcopy(lab, fault=""):
         check(apn["registered"] > 0, "the source's memory was not registered: %s", apn)
         check(there["postcopy-reads"] > 0, "%d requests, and no page was read", there["postcopy-requests"])
         check(not fault or apn["lanes-lost"] > 0, "the fault did not strike: lanes-lost is 0")
-        check(fault or there["lanes-lost"] == 0, "%d lanes were lost on a path without faults", there["lanes-lost"])
+        # at the source: the destination's may be closed by the source's end before it has seen its own
+        check(fault or apn["lanes-lost"] == 0, "%d lanes were lost on a path without faults", apn["lanes-lost"])
         site.self_check(dest)
     return ("completed; of %d pages that the guest waited for %d were read, %d sent ahead of their turn; %d KiB by frames, %d lanes lost; "
             "the guest found its memory whole"

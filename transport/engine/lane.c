@@ -170,6 +170,12 @@ static bool reopens_when_over(const struct apn_session *s)
     return s->state == APN_STATE_UNKNOWN || s->state == APN_STATE_DONE;
 }
 
+/* links that go down now are closed, not lost */
+static bool is_ending(const struct apn_session *s)
+{
+    return s->bye_received || s->state == APN_STATE_DONE;
+}
+
 void apn_lane_down(struct apn_lane *lane, const struct apn_error *err)
 {
     struct apn_session *s = lane->session;
@@ -190,8 +196,10 @@ void apn_lane_down(struct apn_lane *lane, const struct apn_error *err)
     lane->phase = lane->phase == APN_LANE_RETIRED ? APN_LANE_RETIRED : APN_LANE_IDLE;
     apn_postcopy_reads_lost(lane);
     if (was_up) {
-        lane->losses++;
-        s->total.lanes_lost++;
+        if (!is_ending(s)) {
+            lane->losses++;
+            s->total.lanes_lost++;
+        }
         lane->down_since_ns = now;
         apn_trace(s, APN_TRACE_LANE, "lane %u: down: %s", lane->index, err->text);
     }

@@ -33,6 +33,7 @@ LIMIT_S = 240.0
 LINE = "48mbit"
 BULK_MIB = 16
 PASSES = 4       # the first is not measured: the window is still being found
+STOCK_TRIES = 3  # stock's rdma: ends with "send polling control error" now and then; that is its figure, not our failure
 DIRTY_S = 15.0   # stock's dirty pages are counted for so long
 SETUPS = {
     "apn": {"scheme": "apn", "parameters": {"apn-backend": "rdma", "apn-lanes": 2}},
@@ -183,6 +184,17 @@ def judgements(runs, rtts):
     return judge("testbed-registrations", late == 0, "%d after the first page moved" % late) and good
 
 
+def attempt(lab, pages, repeat, name, rtt):
+    """One job as a record: with its figures, or with what went wrong."""
+    run = {"repeat": repeat, "setup": name, "rtt_ms": rtt, "at": time.time()}
+    try:
+        run["figures"] = (pages.one(name, rtt) if name in Memory.NAMES else stock_scattered(lab, rtt) if name == "stock scattered"
+                          else one(lab, SETUPS[name], rtt))
+    except (HarnessError, beds.fixture.Failed) as error:
+        run["error"] = " | ".join(str(error).splitlines())[:600]
+    return run
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--out", required=True)
@@ -208,17 +220,17 @@ def main():
                 migrate.load_snapshot(vm, lab.snapshot(lab.the_guest))
                 lab.content = memory.nonzero_bytes(vm.qmp, lab.the_guest.mib)
             for repeat, name, rtt in jobs:
-                run = {"repeat": repeat, "setup": name, "rtt_ms": rtt, "at": time.time()}
-                try:
-                    run["figures"] = (pages.one(name, rtt) if name in Memory.NAMES else stock_scattered(lab, rtt) if name == "stock scattered"
-                                      else one(lab, SETUPS[name], rtt))
-                except (HarnessError, beds.fixture.Failed) as error:
-                    run["error"] = str(error)[:600]
-                    failed = True
-                    print("not ok testbed-compare: %s at %g ms: %s" % (name, rtt, " | ".join(str(error).splitlines())[:600]), flush=True)
-                runs.append(run)
-                print("# %s" % json.dumps(run), flush=True)
-                save(args.out, lab, runs)
+                for left in reversed(range(STOCK_TRIES if name.startswith("stock") else 1)):
+                    run = attempt(lab, pages, repeat, name, rtt)
+                    runs.append(run)
+                    print("# %s" % json.dumps(run), flush=True)
+                    save(args.out, lab, runs)
+                    if "error" not in run:
+                        break
+                    if not left:
+                        failed |= not name.startswith("stock")
+                        print("%s testbed-compare-%s-%g: %s" % ("skip" if name.startswith("stock") else "not ok", name.replace(" ", "-"), rtt,
+                                                                run["error"]), flush=True)
         finally:
             lab.close()
             stop_all()

@@ -132,21 +132,32 @@ static void fill_place(const struct agent_dr_act *world, size_t vm,
     }
 }
 
+/* Until its draw has been measured: what was declared, or else all of its cores at work. */
+static double presumed_w(const struct agent_dr_act *world, size_t vm, int host)
+{
+    const struct agent_inventory_group *group =
+        &world->inventory->groups[world->inventory->vms[vm].group];
+
+    if (group->power_w > 0 || host < 0) {
+        return group->power_w;
+    }
+    const struct agent_inventory_host *spec = &world->inventory->hosts[host];
+    return spec->cpu > 0 ? group->cpu / spec->cpu * fmax(0, spec->busy_w - spec->idle_w) : 0;
+}
+
 /* Mean power of a guest that runs freely; what it last drew when it does not. */
 static double power_of(struct agent_dr_act *world, size_t vm, const struct agent_running_vm *now,
                        double pue)
 {
-    const struct agent_inventory_group *group =
-        &world->inventory->groups[world->inventory->vms[vm].group];
     struct dr_known *known = &world->known[vm];
     double kw = now->power_w / 1000 * pue;
 
     if (now->state == AGENT_VM_PAUSED || known->capped) {
         known->free_ns = world->running_ns + FREE_NS;
-    } else if (known->kw <= 0 || world->running_ns >= known->free_ns) {
+    } else if (world->running_ns >= known->free_ns) {
         known->kw = kw;
     }
-    return known->kw > 0 ? known->kw : group->power_w / 1000 * pue;
+    return known->kw > 0 ? known->kw : fmax(kw, presumed_w(world, vm, now->host) / 1000 * pue);
 }
 
 /* A person who lets a guest run again is not argued with. */

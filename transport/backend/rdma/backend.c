@@ -273,7 +273,8 @@ static int backend_region_add(struct apn_backend *base, unsigned region, const s
     apn_rdma_backend_note(be, note);
     wake_tellers(be);
     /* what cannot be registered is copied; but when that is everything, rdma is not what was asked for. (To be read it is an extra.) */
-    if (strstr(note, "; those") && !(be->memory.access & IBV_ACCESS_REMOTE_READ) && !be->tcp.backend && (r->flags & APN_REGION_FIXED) && !atomic_load(&be->memory.registered_bytes)) {
+    if (strstr(note, "; those") && !(be->memory.access & IBV_ACCESS_REMOTE_READ) && !be->tcp.backend &&
+        (r->flags & APN_REGION_FIXED) && !atomic_load(&be->memory.registered_bytes)) {
         return apn_error_set(err, -ENOMEM, APN_SCOPE_SESSION, "%.*s", (int)(strstr(note, "; those") - note), note);
     }
     return 0;

@@ -211,9 +211,9 @@ struct apn_backend_counters {
  *           its event is returned: end the batch there, or keep such contents back.
  * @wake:    any thread: make a poll that waits return early. Never blocks.
  * @fetch:   NULL, or read one page (@bytes = APN_PAGE_SIZE) of the peer's region @region, by the peer's number, without its
-           threads; the lane's thread, between polls. What is read is as old as the moment of reading: of use only while nobody
-           writes there (postcopy). Return: 0, then FETCHED follows, in order of asking, or DOWN; -EAGAIN: no room now; -ENOTSUP:
-           not this link, or not that memory. It is never needed: whoever wants the page can ask for it by a message.
+ *           threads; the lane's thread, between polls. What is read is as old as the moment of reading: of use only while nobody
+ *           writes there (postcopy). Return: 0, then FETCHED follows, in order of asking, or DOWN; -EAGAIN: no room now; -ENOTSUP:
+ *           not this link, or not that memory. It is never needed: whoever wants the page can ask for it by a message.
  * @link_close: after it returns, no byte of this link lands in guest RAM and no posted memory is read any more.
  * @counters: totals of the backend, any thread.
  * @free:    all links are closed; stops listening.

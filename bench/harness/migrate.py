@@ -27,14 +27,18 @@ class Setup:
     @transport: 'stock-tcp', 'stock-multifd', 'stock-rdma' or 'apn'; it decides the address's scheme
     @variant:   a word for reports, such as 'tuned'
     @objects:   {'source': [words for QEMU], 'dest': [...]}, such as TLS credentials
+    @ends:      {'source': {parameter: value}, 'dest': {...}}: what only one end is told
+    @helper:    'dpdk': each end has an apn-dpdk of its own
     """
 
     SCHEMES = {"stock-tcp": "tcp", "stock-multifd": "tcp", "stock-rdma": "rdma", "apn": "apn"}
 
-    def __init__(self, transport, variant, parameters=None, capabilities=(), objects=None):
+    def __init__(self, transport, variant, parameters=None, capabilities=(), objects=None, ends=None, helper=None):
         self.transport = transport
         self.variant = variant
         self.objects = objects or {}
+        self.ends = ends or {}
+        self.helper = helper
         self.parameters = dict(parameters or {})
         self.capabilities = ["events", "return-path", *capabilities]
         if transport == "stock-multifd":
@@ -73,8 +77,9 @@ class Setup:
         """Set capabilities and parameters at one end."""
         wanted = [{"capability": name, "state": True} for name in self.capabilities]
         vm.qmp.execute("migrate-set-capabilities", capabilities=wanted)
-        if self.parameters:
-            vm.qmp.execute("migrate-set-parameters", **self.parameters)
+        parameters = {**self.parameters, **self.ends.get(vm.name, {})}
+        if parameters:
+            vm.qmp.execute("migrate-set-parameters", **parameters)
 
 
 class Observer:

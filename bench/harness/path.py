@@ -12,6 +12,7 @@ from . import process
 from .process import HarnessError
 
 ADDRESS = {"a": "10.86.0.1", "b": "10.86.0.2"}
+DEVICE = "apn0"  # in both namespaces
 ADDRESS6 = {"a": "fd86::1", "b": "fd86::2"}
 
 

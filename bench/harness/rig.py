@@ -12,7 +12,7 @@ import shutil
 import threading
 import time
 
-from . import memory, migrate, network, path, process, vm
+from . import dpdk, memory, migrate, network, path, process, vm
 from .process import HarnessError
 
 QUIET_S = 1.5           # guest and processors are watched this long before each migration
@@ -107,17 +107,26 @@ class Rig:
     def binary(self, setup):
         return self.environment.qemu_apn if setup.ours else self.environment.qemu_stock
 
+    def _start(self, name, end, snapshot, setup, binary, extra, paused=False):
+        """One QEMU that waits for a migration, with its helper where the setup has one."""
+        helper = dpdk.Helper(self.environment, self.path, end, self.directory) if setup.helper else None
+        try:
+            return vm.Vm(name, snapshot.guest, binary, self.directory, self.path.prefix(end), incoming="defer", paused=paused,
+                         extra=[*extra, *setup.words(name)], helper=helper)
+        except BaseException:
+            if helper:
+                helper.stop()
+            raise
+
     def start_pair(self, snapshot, setup, prepare=None, held=False):
         """A source that runs from the snapshot (@prepare(source) sets its workload), a destination that waits."""
         binary, extra = self.binary(setup), APN_TRACE if setup.ours else []
-        source = vm.Vm("source", snapshot.guest, binary, self.directory, self.path.prefix("a"), incoming="defer",
-                       extra=[*extra, *setup.words("source")])
+        source = self._start("source", "a", snapshot, setup, binary, extra)
         try:
             migrate.load_snapshot(source, snapshot.file_name)
             if prepare:
                 prepare(source)
-            dest = vm.Vm("dest", snapshot.guest, binary, self.directory, self.path.prefix("b"), incoming="defer",
-                         paused=held, extra=[*extra, *setup.words("dest")])
+            dest = self._start("dest", "b", snapshot, setup, binary, extra, held)
         except BaseException:
             source.stop()
             raise
@@ -142,7 +151,7 @@ class Rig:
         begin, cpu = time.monotonic(), migrate.Cpu(source, dest)
         observer = migrate.Observer(source, self.path if self.path.emulated else None, run.setup.progress(source))
         with _Cut(self.path, run.cut) as cut:
-            begin_wall = migrate.start(source, dest, run.setup, self.path.address("b"))
+            begin_wall = migrate.start(source, dest, run.setup, dpdk.ADDRESS["b"] if run.setup.helper else self.path.address("b"))
             record["status"] = migrate.wait_end(observer, run.seconds)
         if record["status"] not in migrate.END_STATES:
             took, passed = time.monotonic() - begin, self.path.stats()

@@ -39,18 +39,20 @@ class Guest:
 class Vm:
     """A running QEMU."""
 
-    def __init__(self, name, guest, binary, directory, prefix=(), incoming=None, paused=False, extra=()):
+    def __init__(self, name, guest, binary, directory, prefix=(), incoming=None, paused=False, extra=(), helper=None):
         """
         @directory: for sockets and logs; its path must be short (unix sockets)
         @prefix:    words in front of the command, such as Path.prefix('a')
         @incoming:  None to boot, else the word after -incoming, such as 'defer'
         @paused:    start with -S: after a migration the guest waits for `cont`
         @extra:     more words, of this end only
+        @helper:    a process that works for this QEMU alone (dpdk.Helper): its time is counted, and it is stopped, with it
         """
         self.name = name
         self.guest = guest
         self.binary = binary
         self.paused = paused
+        self.helper = helper
         base = os.path.join(directory, name)
         self.log_path, self.trace_path = base + ".log", base + ".trace"
         self._sockets = {port: "%s.%s" % (base, port) for port in ("qmp", "tty", "beat")}
@@ -93,6 +95,10 @@ class Vm:
     def pid(self):
         return self._child.pid
 
+    def pids(self):
+        """Its processes."""
+        return [self.pid, *([self.helper.pid] if self.helper else [])]
+
     def alive(self):
         return self._child.poll() is None
 
@@ -105,8 +111,9 @@ class Vm:
         return self.qmp.execute("query-status")["status"]
 
     def cpu_seconds(self):
-        """Processor time so far without the virtual processors."""
-        return cpu.without_vcpus(self.pid, cpu.vcpu_threads(self.qmp))
+        """Processor time so far without the virtual processors; a helper's is in it."""
+        own = cpu.without_vcpus(self.pid, cpu.vcpu_threads(self.qmp))
+        return own + (self.helper.cpu_seconds() if self.helper else 0.0)
 
     def reset_peak_memory(self):
         """From now on peak_memory_mib() begins anew."""
@@ -148,6 +155,8 @@ class Vm:
                 port.close()
         self.qmp = self.console = self.heartbeat = None
         process.stop(self._child, patience)
+        if self.helper:
+            self.helper.stop()
 
     def __enter__(self):
         return self

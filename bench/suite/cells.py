@@ -7,7 +7,7 @@ Time: monotonic for limits, wall clock in records.  Units: in the names.
 import os
 import time
 
-from harness import qmp, rig, vm, warm
+from harness import migrate, qmp, rig, vm, warm
 from harness import process as children
 from harness.console import fields
 from harness.process import HarnessError
@@ -19,6 +19,7 @@ FOREIGN_SHARE_MAX = 0.10     # of all processors, used by others while the guest
 STOLEN_SHARE_MAX = 0.02
 TOUCH_FACTOR_MAX = 3.0       # first touch of memory dearer than at calibration
 WRITE_RATE_MIN = 0.9         # of what the guest was asked to rewrite
+CONTROL_S_MAX = 20.0         # a control that is not over by then has shown what it had to
 LATENCY_S = 1.2              # the guest's speed is watched so long before the migration
 BOOT_S_MAX = 300.0
 
@@ -27,7 +28,8 @@ def path_words(path):
     """Options for apn-path."""
     one_way = max(0.0, path["rtt_ms"] / 2 - OWN_DELAY_MS)
     return ["--delay", "%.3f" % one_way, "--rate", "%g" % path["rate_gbps"], "--queue", path["queue"],
-            "--congestion", path["congestion"], "--mtu", "%d" % path["mtu"], "--loss", "%.9f" % path["loss"]]
+            "--congestion", path["congestion"], "--mtu", "%d" % path["mtu"], "--loss", "%.9f" % path["loss"],
+            *(["--engine", path["engine"]] if path["engine"] != "auto" else [])]
 
 
 def snapshot_key(guest):
@@ -60,6 +62,13 @@ def guest_missing(environment, guest):
     return None
 
 
+def path_missing(environment, path):
+    """Why a path cannot be had here, or None."""
+    if path["engine"] == "dpdk" and not os.path.isfile(environment.apn_path + "-dpdk"):
+        return "the path's engine dpdk is not built (Debian's libdpdk-dev)"
+    return None
+
+
 def probe_backends(environment, directory):
     """{backend: None or why it cannot be used}, in the words of our QEMU."""
     if not environment.qemu_apn:
@@ -75,6 +84,7 @@ def probe_backends(environment, directory):
                 monitor.execute("migrate-set-parameters", apn_backend=backend)
                 monitor.execute("migrate", uri="apn:127.0.0.1:9")  # nobody listens on discard
                 found[backend] = None
+                give_up(monitor)
             except qmp.QmpError as error:
                 found[backend] = error.description
         found["postcopy"] = probe_postcopy(monitor)
@@ -82,6 +92,12 @@ def probe_backends(environment, directory):
     finally:
         children.stop(child)
     return found
+
+
+def give_up(monitor):
+    """End a migration to nobody, so that another can be begun."""
+    monitor.execute("migrate_cancel")
+    children.wait_until(lambda: monitor.execute("query-migrate").get("status") in migrate.END_STATES, 10, "end of a probe's migration")
 
 
 def probe_postcopy(monitor):
@@ -206,8 +222,7 @@ class Runner:
         self.path_wrong = []
 
     def setup(self, cell):
-        self.context.rate_gbps = cell.path["rate_gbps"]
-        return transports.KNOWN[cell.transport](self.context)
+        return transports.KNOWN[cell.transport](self.context.of(cell))
 
     def snapshot(self, cell):
         key = snapshot_key(cell.guest)
@@ -221,7 +236,9 @@ class Runner:
         """One run. A run that fails is a record too."""
         setup, load = self.setup(cell), Load(cell.guest)
         cut = cell.path["cut"]
-        job = rig.Run(setup, cut=(cut["after_s"], cut["for_ms"]) if cut else None, before=load.before, begin=load.begin, end=load.end)
+        limit = CONTROL_S_MAX if transports.family(cell.transport) == "control" else rig.MIGRATION_S_MAX
+        job = rig.Run(setup, cut=(cut["after_s"], cut["for_ms"]) if cut else None, before=load.before, begin=load.begin, end=load.end,
+                      seconds=limit)
         record = {"cell": cell.key, "path": cell.path_name, "guest": cell.guest_name, "transport": cell.transport,
                   "repeat": repeat, "seed": self.matrix.seed, "status": "failed", "verified": False, "clean": False,
                   "started_at": round(time.time(), 3), "parameters": setup.parameters, "capabilities": setup.capabilities}
@@ -231,7 +248,7 @@ class Runner:
             source, dest = self.rig.start_pair(snapshot, setup, load.prepare)
             try:
                 record["commands"] = {"source": source.command, "dest": dest.command}
-                foreign = self.far[0]() if self.far else Foreign([0, source.pid, dest.pid, self.rig.path.pid])
+                foreign = self.far[0]() if self.far else Foreign([0, *source.pids(), *dest.pids(), self.rig.path.pid])
                 self.rig.measure(job, snapshot, source, dest, record)
                 record.update(foreign.shares())
                 if record["status"] == "completed":

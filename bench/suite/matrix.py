@@ -23,6 +23,7 @@ GUEST_KEYS = {"mib": (None, 128, 1 << 20), "used_mib": (None, 16, 1 << 20), "hot
 REPEAT_KEYS = {"min": (3, 1, 1000), "max": (5, 1, 1000)}
 LIMIT_KEYS = {"budget_s": (7200, 10, 10 ** 7), "downtime_limit_ms": (30, 1, 2000), "seed": (1, 0, 2 ** 31)}
 ORDERS = ("random", "sequential", "zipf")
+ENGINES = ("auto", "tun", "netem", "dpdk")
 HALF_WIDTHS = {"throughput_gbps": 0.05, "blackout_ms": 0.15}
 GUEST_SPARE_MIB = 160
 
@@ -59,12 +60,15 @@ def _cut(where, given):
 
 
 def read_path(where, given):
-    _only(where, given, (*PATH_KEYS, "queue", "congestion", "cut"))
+    _only(where, given, (*PATH_KEYS, "queue", "congestion", "engine", "cut"))
     path = {key: _number(where, key, given, limits) for key, limits in PATH_KEYS.items()}
     for key, default in (("queue", "100ms"), ("congestion", "cubic")):
         path[key] = given.get(key, default)
         if not isinstance(path[key], str) or not path[key].replace(".", "").isalnum():
             raise MatrixError("%s: %s is %r, must be a word" % (where, key, path[key]))
+    path["engine"] = given.get("engine", "auto")
+    if path["engine"] not in ENGINES:
+        raise MatrixError("%s: engine is %r, must be one of %s" % (where, path["engine"], ", ".join(ENGINES)))
     path["cut"] = _cut(where, given)
     return path
 
@@ -93,7 +97,7 @@ def path_name(path):
         words += " cut %g ms" % path["cut"]["for_ms"]
     if path["mtu"] != 9000:
         words += " mtu %d" % path["mtu"]
-    for key, usual in (("queue", "100ms"), ("congestion", "cubic")):
+    for key, usual in (("queue", "100ms"), ("congestion", "cubic"), ("engine", "auto")):
         if path[key] != usual:
             words += " %s" % path[key]
     return words

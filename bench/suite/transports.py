@@ -8,7 +8,7 @@ becomes what the cell shows.
 """
 import os
 
-from harness import setups
+from harness import dpdk, setups
 from harness.migrate import Setup
 
 TLS_IDENTITY = "bench"
@@ -21,13 +21,19 @@ class Missing(Exception):
 class Context:
     """What a setup depends on."""
 
-    def __init__(self, environment, directory, rate_gbps, downtime_ms, backends=None):
-        """@backends: {name: None or why it does not work}, of apn, and 'postcopy'"""
+    def __init__(self, environment, directory, downtime_ms, backends=None, far=False):
+        """@backends: {name: None or why it does not work}, of apn, and 'postcopy'; @far: between two machines"""
         self.environment = environment
         self.directory = directory
-        self.rate_gbps = rate_gbps
         self.downtime_ms = downtime_ms
         self.backends = backends or {}
+        self.far = far
+        self.rate_gbps = self.engine = self.guest_mib = None
+
+    def of(self, cell):
+        """The same for one cell; returns itself."""
+        self.rate_gbps, self.engine, self.guest_mib = cell.path["rate_gbps"], cell.path["engine"], int(cell.guest["mib"])
+        return self
 
 
 def _stock(transport, channels, tuned):
@@ -77,13 +83,27 @@ def _ours(backend, postcopy=False):
             raise Missing("backend %s: %s" % (backend, why))
         if backend == "rdma" and not (os.path.isdir("/sys/class/infiniband") and os.listdir("/sys/class/infiniband")):
             raise Missing("this machine has no RDMA device; rdma is measured on the test bed (tests/testbed)")
-        if backend == "dpdk":
-            raise Missing("the bench's path has no Ethernet for apn-dpdk to be on; docs/dpdk.md has its figures, over veth")
         parameters = {"apn-backend": backend} if backend != "uring" else {}
         return setups.apn_setup(context.downtime_ms, backend + ("-postcopy" if postcopy else ""), parameters) \
             if not postcopy else Setup("apn", backend + "-postcopy", {"downtime-limit": context.downtime_ms, **parameters},
                                        ["postcopy-ram"])
     return make
+
+
+def _dpdk(context):
+    """Each end with an apn-dpdk of its own, on the path's Ethernet; guest RAM is shared with it."""
+    if not context.environment.qemu_apn:
+        raise Missing("there is no patched QEMU (QEMU_APN is not set)")
+    if context.far:
+        raise Missing("between two machines apn-dpdk is started by their administrators; the bench starts it on its own paths only")
+    if not dpdk.program(context.environment):
+        raise Missing("apn-dpdk is not built (Debian's libdpdk-dev)")
+    if context.engine != "dpdk":
+        raise Missing("apn-dpdk needs Ethernet; a path with \"engine\": \"dpdk\" has it")
+    memory = dpdk.shared_memory(context.guest_mib)
+    return Setup("apn", "dpdk", {"downtime-limit": context.downtime_ms}, objects={"source": memory, "dest": memory}, helper="dpdk",
+                 ends={name: {"apn-backend": "dpdk:socket=" + dpdk.socket_of(context.directory, end)}
+                       for name, end in (("source", "a"), ("dest", "b"))})
 
 
 def _control(name):
@@ -97,11 +117,11 @@ KNOWN = {"stock-tcp-unlimited": _stock("stock-tcp", 0, False), "stock-tcp-tuned"
          **{"stock-multifd%d-%s" % (channels, word): _stock("stock-multifd", channels, word == "tuned")
             for channels in (2, 4, 8) for word in ("unlimited", "tuned")},
          "stock-multifd4-zerocopy": _zero_copy, "stock-multifd4-tls": _tls, "stock-postcopy": _postcopy,
-         "stock-rdma": _stock_rdma, "apn-uring": _ours("uring"), "apn-udp": _ours("udp"), "apn-dpdk": _ours("dpdk"),
+         "stock-rdma": _stock_rdma, "apn-uring": _ours("uring"), "apn-udp": _ours("udp"), "apn-dpdk": _dpdk,
          "apn-rdma": _ours("rdma"),
          "apn-uring-postcopy": _ours("uring", True),
          **{"control-" + name: _control(name) for name in setups.CONTROLS}}
-BACKENDS = ("uring", "udp", "dpdk", "rdma")
+BACKENDS = ("uring", "udp", "rdma")  # what QEMU is asked about
 
 
 def family(name):

@@ -2,6 +2,8 @@
 /* socket.c - see socket.h */
 #include "backend/socket.h"
 
+#include "backend/congestion.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
@@ -10,12 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-
-/* The engine's window already keeps the queue short, so what is wanted of TCP is to fill it, at
- * little cost. Measured at 2.5 Gb/s and 6 ms with that window (docs/performance-uring.md): bbr,
- * with its own pacing timers, costs the sender half as much CPU again and several streams starve
- * each other; reno is like cubic but comes back from a loss later. */
-#define CONGESTION_CONTROL "cubic"
 
 static int check_port(const char *port, struct apn_error *err)
 {
@@ -143,10 +139,9 @@ void apn_tcp_tune(int fd, uint32_t silence_ms)
 {
     const int on = 1, idle_s = 5, interval_s = 1, probes = 5;
     const unsigned int silence = silence_ms;
-    const char *control = CONGESTION_CONTROL;
 
-    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, control,
-               (socklen_t)strlen(control)); /* else the system's choice stays */
+    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, APN_TCP_CONGESTION,
+               sizeof(APN_TCP_CONGESTION) - 1); /* else the system's choice stays */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));

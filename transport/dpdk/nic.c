@@ -179,6 +179,13 @@ static int start_eal(struct apn_nic *nic, const struct apn_options *o)
 
 /* ---- port ------------------------------------------------------------------ */
 
+static bool has_own_mac(const struct apn_options *o)
+{
+    static const uint8_t none[6];
+
+    return memcmp(o->mac, none, 6) != 0;
+}
+
 static int find_port(struct apn_nic *nic, const struct apn_options *o)
 {
     struct rte_eth_dev_info found = {0};
@@ -195,7 +202,9 @@ static int find_port(struct apn_nic *nic, const struct apn_options *o)
         return complain(-EIO, o->port, "the port does not say what it can do");
     }
     memcpy(nic->mac, mac.addr_bytes, 6);
-    if (!strncmp(o->port, "net_tap", 7)) { /* that is the kernel's end of it; ours is another host */
+    if (has_own_mac(o)) {
+        memcpy(nic->mac, o->mac, 6);
+    } else if (!strncmp(o->port, "net_tap", 7)) { /* that is the kernel's end of it; ours is another host */
         nic->mac[0] |= 2;
         nic->mac[5] ^= 0xff;
     }
@@ -393,7 +402,12 @@ static int start_port(struct apn_nic *nic, const struct apn_options *o)
         return ret;
     }
     find_waits(nic, interrupts);
-    if (nic->wait != APN_NIC_WAIT_SOCKET && rte_eth_allmulticast_enable(nic->id)) { /* solicited-node groups */
+    if (has_own_mac(o)) { /* frames to it are no business of the adapter's filter */
+        ret = rte_eth_promiscuous_enable(nic->id);
+        if (ret) {
+            return complain(ret, o->port, "--mac needs promiscuous mode, which the port does not have");
+        }
+    } else if (nic->wait != APN_NIC_WAIT_SOCKET && rte_eth_allmulticast_enable(nic->id)) { /* solicited-node groups */
         rte_eth_promiscuous_enable(nic->id);
     }
     return 0;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <grp.h>
+#include <netinet/ether.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ static const char help[] =
     "                     net_af_packet0,iface=NAME   net_af_xdp0,iface=NAME   net_tap0,iface=NAME\n"
     "  --ip=ADDRESS/PREFIX  ours, IPv4 or IPv6; up to 7 of them\n"
     "  --gateway=ADDRESS  for what is not on the link; one of IPv4 and one of IPv6\n"
+    "  --mac=ADDRESS      ours, as 02:00:00:00:00:01; default: the port's. With one of its own it shares an interface with the kernel\n"
     "  --mtu=BYTES        of IP packets, 1280 to 64900; default: the interface's\n"
     "  --socket=PATH      default " APN_HELPER_SOCKET "\n"
     "  --allow-uid=UID    who may connect, besides root and ourselves: number or name; up to 16 of them\n"
@@ -36,11 +38,12 @@ static const char help[] =
     "  --quiet            say nothing but errors\n"
     "  --show[=SOCKET]    print the figures of a running apn-dpdk as JSON lines\n";
 
-enum { PORT = 1, IP, GATEWAY, MTU, SOCKET, ALLOW, GROUP, USER, QUEUES, CPUS, SPIN, ZEROCOPY, NO_STEERING, HUGEPAGES, QUIET, SHOW, HELP };
+enum { PORT = 1, IP, GATEWAY, MAC, MTU, SOCKET, ALLOW, GROUP, USER, QUEUES, CPUS, SPIN, ZEROCOPY, NO_STEERING, HUGEPAGES, QUIET, SHOW, HELP };
 
 static const struct option names[] = {
     {"port", required_argument, NULL, PORT},       {"ip", required_argument, NULL, IP},
-    {"gateway", required_argument, NULL, GATEWAY}, {"mtu", required_argument, NULL, MTU},
+    {"gateway", required_argument, NULL, GATEWAY}, {"mac", required_argument, NULL, MAC},
+    {"mtu", required_argument, NULL, MTU},
     {"socket", required_argument, NULL, SOCKET},   {"allow-uid", required_argument, NULL, ALLOW},
     {"group", required_argument, NULL, GROUP},     {"user", required_argument, NULL, USER},
     {"queues", required_argument, NULL, QUEUES},   {"cpus", required_argument, NULL, CPUS},
@@ -110,6 +113,21 @@ static int parse_gateway(struct apn_options *o, const char *text)
     return 0;
 }
 
+static int parse_mac(struct apn_options *o, const char *text)
+{
+    static const struct ether_addr nobody;
+    struct ether_addr found;
+
+    if (!ether_aton_r(text, &found)) {
+        return complain("mac", text, "must be six bytes, as 02:00:00:00:00:01");
+    }
+    if (found.ether_addr_octet[0] & 1 || !memcmp(&found, &nobody, sizeof(found))) {
+        return complain("mac", text, "is not the address of one host");
+    }
+    memcpy(o->mac, found.ether_addr_octet, sizeof(o->mac));
+    return 0;
+}
+
 static int parse_allowed(struct apn_options *o, const char *text)
 {
     const struct passwd *user = getpwnam(text);
@@ -162,6 +180,7 @@ static int take(struct apn_options *o, int name, const char *value)
     case PORT: o->port = value; return 0;
     case IP: return parse_address(o, value);
     case GATEWAY: return parse_gateway(o, value);
+    case MAC: return parse_mac(o, value);
     case MTU: return parse_count("mtu", value, APN_MTU_MIN, APN_MTU_MAX, &o->mtu);
     case SOCKET: o->socket = value; return 0;
     case ALLOW: return parse_allowed(o, value);

@@ -30,6 +30,7 @@ struct apn_options {
     unsigned n_addresses;
     struct apn_ip gateway[2];
     uint32_t mtu;       /* 0: the port's */
+    uint8_t mac[6];     /* all zero: the port's */
     unsigned queues;
     unsigned spin_us;
     enum apn_zerocopy zerocopy;

@@ -101,6 +101,7 @@ class Expansion(unittest.TestCase):
         for changes, words in (
                 ({"schema": "x"}, "schema is 'x'"), ({"colour": 1}, "unknown key 'colour'"), ({"name": "a/b"}, "name is"),
                 ({"repeats": {"min": 5, "max": 2}}, "min 5 is above max 2"), ({"repeats": {"min": 0}}, "within 1..1000"),
+                ({"blocks": [{**block, "paths": [{"rtt_ms": 1, "rate_gbps": 1, "engine": "steam"}]}]}, "engine is 'steam'"),
                 ({"budget_s": True}, "must be a number"), ({"blocks": [{**block, "guests": ["nobody"]}]}, "guest 'nobody'"),
                 ({"blocks": [{**block, "transports": ["pigeon"]}]}, "transport 'pigeon'"), ({"blocks": [{**block, "paths": []}]}, "paths must be"),
                 ({"blocks": [{**block, "paths": [{"rtt_ms": -1, "rate_gbps": 1}]}]}, "rtt_ms is -1"),
@@ -141,12 +142,13 @@ class Expansion(unittest.TestCase):
 
 
 class Ways(unittest.TestCase):
-    def context(self, **changes):
-        environment = argparse.Namespace(qemu_apn="/bin/true", qemu_stock="/bin/true")
-        values = {"environment": environment, "directory": tempfile.mkdtemp(), "rate_gbps": 10, "downtime_ms": 30,
-                  "backends": {"uring": None, "dpdk": "must be uring", "rdma": "no device"}}
+    def context(self, engine="auto", **changes):
+        environment = argparse.Namespace(qemu_apn="/bin/true", qemu_stock="/bin/true", apn_path="/nonexistent/bench/path/apn-path")
+        values = {"environment": environment, "directory": tempfile.mkdtemp(), "downtime_ms": 30,
+                  "backends": {"uring": None, "udp": "not in this kernel", "rdma": "no device"}}
         self.addCleanup(lambda: __import__("shutil").rmtree(values["directory"]))
-        return transports.Context(**{**values, **changes})
+        path = {"rtt_ms": 6, "rate_gbps": 10, "engine": engine}
+        return transports.Context(**{**values, **changes}).of(argparse.Namespace(path=path, guest={"mib": 512}))
 
     def test_tuned_and_unlimited(self):
         setup = transports.KNOWN["stock-multifd8-tuned"](self.context())
@@ -155,12 +157,31 @@ class Ways(unittest.TestCase):
         self.assertFalse(setup.ours)
 
     def test_missing_says_why(self):
-        for name, words in (("apn-dpdk", "backend dpdk: must be uring"), ("apn-rdma", "backend rdma: no device")):
+        for name, words in (("apn-udp", "backend udp: not in this kernel"), ("apn-rdma", "backend rdma: no device")):
             with self.assertRaisesRegex(transports.Missing, words):
                 transports.KNOWN[name](self.context())
         nothing = argparse.Namespace(qemu_apn=None, qemu_stock="/bin/true")
         with self.assertRaisesRegex(transports.Missing, "no patched QEMU"):
             transports.KNOWN["apn-uring"](self.context(environment=nothing))
+
+    def test_dpdk_needs_its_program_and_ethernet(self):
+        with self.assertRaisesRegex(transports.Missing, "not built"):
+            transports.KNOWN["apn-dpdk"](self.context("dpdk"))
+        with tempfile.TemporaryDirectory() as build:
+            program = os.path.join(build, "transport", "dpdk", "apn-dpdk")
+            os.makedirs(os.path.dirname(program))
+            os.makedirs(os.path.join(build, "bench", "path"))
+            with open(program, "w", encoding="ascii"):
+                pass
+            environment = argparse.Namespace(qemu_apn="/bin/true", apn_path=os.path.join(build, "bench", "path", "apn-path"))
+            with self.assertRaisesRegex(transports.Missing, "needs Ethernet"):
+                transports.KNOWN["apn-dpdk"](self.context(environment=environment))
+            with self.assertRaisesRegex(transports.Missing, "between two machines"):
+                transports.KNOWN["apn-dpdk"](self.context("dpdk", environment=environment, far=True))
+            setup = transports.KNOWN["apn-dpdk"](self.context("dpdk", environment=environment))
+        self.assertEqual(setup.helper, "dpdk")
+        self.assertNotEqual(setup.ends["source"], setup.ends["dest"])
+        self.assertIn("size=512M,share=on", setup.words("source")[1])
 
     def test_tls_makes_a_key_both_ends_share(self):
         context = self.context()

@@ -8,6 +8,7 @@
 #include <liburing.h>
 #include <stdatomic.h>
 
+#include "backend/congestion.h"
 #include "backend/uring/backend.h"
 #include "backend/uring/probe.h"
 #include "backend/uring/receive.h"
@@ -67,6 +68,7 @@ struct apn_uring_link {
     int low_water; /* SO_RCVLOWAT as it is */
     struct apn_uring_sender tx;
     struct apn_uring_probe probe;
+    struct apn_tcp_congestion congestion;
 };
 
 static inline struct apn_uring_backend *apn_uring_link_backend(const struct apn_uring_link *link)

@@ -229,6 +229,15 @@ static void give_up_zerocopy(struct apn_uring_link *link)
     atomic_store(&be->mode, APN_URING_MODE_COPY);
 }
 
+static void watch_loss(struct apn_uring_link *link, uint64_t bytes)
+{
+    char note[APN_ERROR_TEXT_MAX];
+
+    if (apn_tcp_congestion_sent(&link->congestion, link->fd, bytes, note, sizeof(note))) {
+        apn_uring_backend_note(apn_uring_link_backend(link), note);
+    }
+}
+
 static void sent(struct apn_uring_link *link, unsigned batch, const struct io_uring_cqe *cqe)
 {
     if (cqe->flags & IORING_CQE_F_NOTIF) {
@@ -248,6 +257,7 @@ static void sent(struct apn_uring_link *link, unsigned batch, const struct io_ur
     }
     if (apn_uring_sender_took(&link->tx, cqe->res > 0 ? (size_t)cqe->res : 0) == 0) {
         decide(link, link->tx.batch[batch].bytes);
+        watch_loss(link, link->tx.batch[batch].bytes);
     } else {
         feed_batch(link, batch);
     }

@@ -8,7 +8,7 @@ TEST_STEPS='checks unit sanitizers fuzz package qtest testbed integration'
 FUZZ_SECONDS_SHORT=6
 FUZZ_AGENT_SECONDS_SHORT=3
 FUZZ_SECONDS_FULL=600
-FUZZ_SECONDS_REST=120
+FUZZ_SECONDS_REST=60
 FUZZ_AGENT_SECONDS_FULL=60
 # QEMU's own cases: one each of precopy, multifd, cancel and postcopy over the ways in
 QTEST_CASES='/x86_64/migration/precopy/unix/plain
@@ -36,7 +36,7 @@ WHAT is any of
   package       the Debian package is made and its contents work; with --full it is installed and removed
   integration   two QEMUs: migrations, faults, hostile input; also one case by name
   testbed       the rdma backend on soft-RoCE devices: conformance, messages, migrations; --testbed: only this, at full
-                count, with the comparison to stock QEMU's rdma; --device=NAME: on that adapter
+                count, with the comparison to stock QEMU's rdma (17 min; --full has the short form); --device=NAME: on that adapter
   qtest         six cases of QEMU's own migration-test on both binaries; whole groups with --full
 Without WHAT: all of them. --full runs everything at full count (up to 90 minutes).
 Results: $APN_OUT/test/results.tap
@@ -290,9 +290,9 @@ step_qtest() {
   [ -n "${QEMU_APN:-}" ] || record_line "not ok qtest-apn: qemu-patches/series is empty, there is no patched QEMU"
 }
 
-# testbed_run - every test that needs an RDMA device; --full and --testbed: the long form
+# testbed_run - every test that needs an RDMA device; --testbed: the long form
 testbed_run() {
-  exec "$APN_TOP/tests/testbed/run-all" ${test_full:+--full} ${test_testbed:+--full} ${test_device:+--device "$test_device"} \
+  exec "$APN_TOP/tests/testbed/run-all" ${test_testbed:+--full} ${test_device:+--device "$test_device"} \
     </dev/null 2>"$test_dir/testbed.err"
 }
 
@@ -320,7 +320,7 @@ beside_begin() {
   (testbed_run) >"$test_dir/testbed.log" 8>&- &
   testbed_beside=$!
   : >"$test_dir/package.lines"
-  (record_into=$test_dir/package.lines && package_test '') >"$test_dir/package.log" 2>&1 </dev/null 8>&- &
+  (record_into=$test_dir/package.lines && package_test "$test_full") >"$test_dir/package.log" 2>&1 </dev/null 8>&- &
   package_beside=$!
   say "  beside the next steps: package, qtest, testbed"
 }
@@ -449,7 +449,7 @@ cmd_test() {
   if tree_ready; then
     printf '  %-14s %8s\n' build "$(fmt_s $(($(now_s) - test_start)))" >>"$test_dir/times"
     for name in ${test_what:-$TEST_STEPS}; do
-      if [ -z "$test_what$test_full" ] && [ "$name" = sanitizers ] && qemu_ready; then
+      if [ -z "$test_what" ] && [ "$name" = sanitizers ] && qemu_ready; then
         beside_begin
       fi
       run_named "$name"

@@ -19,6 +19,11 @@ END_STATES = ("completed", "failed", "cancelled")
 
 
 POSTCOPY_ROUND = 2  # the first pass is over
+LOOK_S = 0.1
+FINE_S = 1.0         # so long after its begin ours is looked at ...
+FINE_LOOK_S = 0.02   # ... so often: how it gets up to speed
+FULL_SHARE = 0.9     # of its later rate: up to speed
+SETUP_BYTES = 4096   # in flight while the lanes are being set up
 
 
 class Setup:
@@ -91,6 +96,7 @@ class Observer:
         self.progress = progress
         self.samples = []
         self.last = {}
+        self._path_next = 0.0
 
     def look(self, since):
         """One look; returns the status word."""
@@ -100,15 +106,39 @@ class Observer:
                   "dirty_bytes": self.last.get("ram", {}).get("remaining", 0)}
         if "apn" in self.last:
             sample.update(in_flight_bytes=self.last["apn"].get("in-flight", 0), applied_bytes=self.last["apn"].get("applied", 0))
-        if self.path:
+        if self.path and sample["at_s"] >= self._path_next:
             sample["queue_bytes"] = self.path.stats()["ab"]["queue_bytes"]
+            self._path_next = sample["at_s"] + LOOK_S / 2
         self.samples.append(sample)
         if self.progress:
             self.progress(self.last, sample)
         return self.last.get("status", "none")
 
 
-def wait_end(observer, seconds, pause=0.1):
+def startup_s(samples, span_s):
+    """Seconds from the first page's posting to full speed, or None where it is not seen.
+
+    Full speed is the beginning of the first @span_s (at least a round trip) in which the destination applied FULL_SHARE of what it
+    applied per second in the second half. The answer is exact to a look (FINE_LOOK_S), and a path's one way is in it.
+    """
+    seen = [(s["at_s"], s["applied_bytes"]) for s in samples if "applied_bytes" in s]
+    quiet = [s["at_s"] for s in samples if s.get("applied_bytes") == 0 and s.get("in_flight_bytes", 0) <= SETUP_BYTES]
+    moving = [point for point in seen if point[1]]
+    if not quiet or len(moving) < 4:
+        return None
+    last = next((point for point in moving if point[1] == moving[-1][1]), moving[-1])
+    half = next(point for point in moving if point[1] >= moving[-1][1] / 2)
+    if last[0] - half[0] < span_s:
+        return None
+    full = (last[1] - half[1]) / (last[0] - half[0])
+    for at, done in moving:
+        later = next((point for point in moving if point[0] >= at + span_s), None)
+        if later and (later[1] - done) / (later[0] - at) >= FULL_SHARE * full:
+            return round(at - quiet[-1], 3) if at > quiet[-1] else None
+    return None
+
+
+def wait_end(observer, seconds, pause=LOOK_S):
     """Watch until the source says how it ended, or @seconds are over. Returns the last status word."""
     begin = time.monotonic()
     while True:
@@ -117,7 +147,8 @@ def wait_end(observer, seconds, pause=0.1):
             return status
         if time.monotonic() - begin > seconds:
             return status
-        next_look = time.monotonic() + pause
+        fine = "apn" in observer.last and time.monotonic() - begin < FINE_S
+        next_look = time.monotonic() + (min(pause, FINE_LOOK_S) if fine else pause)
         while time.monotonic() < next_look:
             observer.source.qmp.pump(next_look - time.monotonic())
             if observer.source.qmp.find_event("MIGRATION", lambda e: e["data"]["status"] in END_STATES):

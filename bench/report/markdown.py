@@ -49,11 +49,12 @@ def state(row):
 
 def table(rows):
     """Lines for a terminal."""
-    form = "%-22s %-12s %-24s %9s %-22s %8s %7s %7s %5s %s"
+    width = max([len(row["path"]) for row in rows] + [len("path")])
+    form = "%-" + str(width) + "s %-12s %-24s %9s %-22s %8s %7s %7s %5s %s"
     lines = [form % ("path", "guest", "transport", "Gb/s", "blackout ms", "CPU s/GiB", "bytes", "limit", "n", "state")]
-    lines.append("-" * 132)
+    lines.append("-" * (110 + width))
     for row in rows:
-        lines.append(form % (row["path"][:22], row["guest"], row["transport"], cell(row["throughput_gbps"]), spread(row, "blackout_ms"),
+        lines.append(form % (row["path"], row["guest"], row["transport"], cell(row["throughput_gbps"]), spread(row, "blackout_ms"),
                              cell(row["cpu_s_per_gib"]), cell(row["bytes_ratio"]), cell(row["limit_share"]), row["repeats"], state(row)))
     return lines
 
@@ -66,7 +67,7 @@ def _row_table(rows, columns):
 
 MAIN = [("guest", lambda r: r["guest"]), ("transport", lambda r: r["transport"]),
         ("guest Gb/s", lambda r: spread(r, "throughput_gbps")), ("blackout ms", lambda r: spread(r, "blackout_ms")),
-        ("stop / residue / flight / load ms", parts), ("CPU s/GiB", lambda r: spread(r, "cpu_s_per_gib")),
+        ("floor ms", lambda r: cell(r.get("blackout_floor_ms"))), ("stop / residue / flight / load ms", parts), ("CPU s/GiB", lambda r: spread(r, "cpu_s_per_gib")),
         ("bytes ÷ needed", lambda r: cell(r["bytes_ratio"])), ("share of limit", lambda r: cell(r["limit_share"])),
         ("× stock: Gb/s, blackout, CPU", lambda r: " ".join(cell(v) for v in r["vs_best_stock"].values())),
         ("n", lambda r: r["repeats"]), ("state", state)]
@@ -75,7 +76,7 @@ DETAIL = [("guest", lambda r: r["guest"]), ("transport", lambda r: r["transport"
           ("guest's speed meanwhile", lambda r: cell(r["guest_speed"])),
           ("application p50/p99/p99.9 µs before", lambda r: "/".join(cell(r["before_%s_us" % p]) for p in ("p50", "p99", "p999"))),
           ("meanwhile", lambda r: "/".join(cell(r["during_%s_us" % p]) for p in ("p50", "p99", "p999"))),
-          ("rounds", lambda r: cell(r["rounds"])), ("source + dest CPU s/GiB", lambda r: "%s + %s" % (
+          ("up to speed after, round trips", lambda r: cell(r["startup_rtts"])), ("rounds", lambda r: cell(r["rounds"])), ("source + dest CPU s/GiB", lambda r: "%s + %s" % (
               cell(r["source_cpu_s_per_gib"]), cell(r["dest_cpu_s_per_gib"]))),
           ("retransmitted", lambda r: cell(r["retransmitted"])),
           ("peak MiB source/dest", lambda r: "%s/%s" % (cell(r["source_peak_mib"]), cell(r["dest_peak_mib"])))]
@@ -121,8 +122,9 @@ def _asked(report):
     lines = []
     for entry in report["asked"]:
         word = "not measured" if entry["met"] is None else "met" if entry["met"] else "MISSED"
-        lines.append("- %s, %s, %s: %s %s (limit %s)%s" % (entry["path"], entry["guest"], entry["figure"], cell(entry["value"]), word,
-                                                          cell(entry["limit"]), "" if entry["clean"] else ", not from clean runs"))
+        lines.append("- %s, %s, %s, %s: %s %s (limit %s)%s%s" % (
+            entry["path"], entry["guest"], entry["transport"], entry["figure"], cell(entry["value"]), word, cell(entry["limit"]),
+            "" if entry["clean"] else ", not from clean runs", "; " + entry["cause"] if entry.get("cause") else ""))
     for entry in report["controls"]:
         lines.append("- control %s on %s, %s: %s" % (entry["control"], entry["path"], entry["guest"], (
             "fails, as it must: " + ", ".join(entry["breaks"])) if entry["fails_as_it_must"] else "fails nothing: it proves nothing"))

@@ -117,7 +117,7 @@ def timeline(run, name):
                [(s["at_s"], s.get(applied, 0) / 1e6) for s in samples]),
               ("still dirty, MB", [(s["at_s"], s.get("dirty_bytes", 0) / 1e6) for s in samples]),
               ("rate, MB/s", rate)]
-    between = [("queue in front of the line, MB", [(s["at_s"], s.get("queue_bytes", 0) / 1e6) for s in samples])]
+    between = [("queue in front of the line, MB", [(s["at_s"], s["queue_bytes"] / 1e6) for s in samples if "queue_bytes" in s])]
     if applied == "applied_bytes":
         between.append(("in flight, MB", [(s["at_s"], s.get("in_flight_bytes", 0) / 1e6) for s in samples]))
     marks = []

@@ -270,6 +270,9 @@ class Runner:
             record["source_cpu_s_per_gib"] = round(record["source_cpu_s"] / gib, 3)
             record["dest_cpu_s_per_gib"] = round(record["dest_cpu_s"] / gib, 3)
             record["bytes_ratio"] = round(record["wire_bytes"] / record["guest_bytes"], 4) if record.get("wire_bytes") else None
+            rtt_s = cell.path["rtt_ms"] / 1000
+            startup = migrate.startup_s(record.get("samples", []), max(rtt_s, 2 * migrate.FINE_LOOK_S)) if rtt_s else None
+            record["startup_rtts"] = round(startup / rtt_s, 1) if startup else None
             before, during = record.get("before_each_us"), record.get("during_each_us")
             record["guest_speed"] = round(before / during, 3) if before and during else None
             record["unclean"] = unclean(record, cell, self.calibration, self.path_wrong)

@@ -11,15 +11,17 @@ from . import schedule, stats, transports
 
 # figure: does a larger one win?
 FIGURES = {"throughput_gbps": True, "blackout_ms": False, "cpu_s_per_gib": False}
-MORE = ("bytes_ratio", "total_s", "wire_gbps", "heartbeat_gap_ms", "heartbeat_switch_gap_ms", "heartbeat_idle_p99_ms", "rounds",
+MORE = ("bytes_ratio", "startup_rtts", "total_s", "wire_gbps", "heartbeat_gap_ms", "heartbeat_switch_gap_ms", "heartbeat_idle_p99_ms", "rounds",
         "source_cpu_s_per_gib", "dest_cpu_s_per_gib", "retransmitted", "source_peak_mib", "dest_peak_mib", "guest_speed",
         "write_rate_mib_s", "before_p50_us", "before_p99_us", "before_p999_us", "during_p50_us", "during_p99_us",
-        "during_p999_us", "qemu_downtime_ms", "first_touch_s_per_gib", "foreign_share", "cut_ms")
+        "during_p999_us", "qemu_downtime_ms", "first_touch_s_per_gib", "foreign_share", "cut_ms", "guest_bytes")
 PARTS = ("stop", "residue", "flight", "load")
 THROUGHPUT_OF_STOCK_MIN = 1.0
 BLACKOUT_OF_STOCK_MAX = 0.25
 LIMIT_SHARE_MIN = 0.9
 FAR_MS = 6
+FLOOR_NEAR = 1.3         # a blackout within this of its floor has the floor as its cause
+BUSY_SHARE = 0.6         # of one processor, by the transport: worth saying
 
 
 def _round(value):
@@ -107,8 +109,40 @@ def limits(rows, path_tests):
             row["limit_share"] = round(row["wire_gbps"] / limit, 4)
 
 
+def floors(rows):
+    """Fill blackout_floor_ms: half a round trip, and stop, save and load of the devices as they were measured without distance."""
+    idle = [row for row in rows if row["transport"] == "apn-uring" and row["clean"] and row["blackout_ms"] is not None and
+            not row["write_rate_mib_s"] and not row["loss"] and not row["cut"]]
+    nearest = min(idle, key=lambda row: row["rtt_ms"], default=None)
+    for row in rows:
+        row["blackout_floor_ms"] = None
+        if nearest and row["family"] == "apn" and row["rtt_ms"] >= nearest["rtt_ms"]:
+            row["blackout_floor_ms"] = round(nearest["blackout_ms"] + (row["rtt_ms"] - nearest["rtt_ms"]) / 2, 2)
+
+
+def cause(row, figure):
+    """Why a row misses what was asked, as far as its own figures tell; else None."""
+    if figure == "blackout":
+        floor = row["blackout_floor_ms"]
+        if floor and row["blackout_ms"] <= FLOOR_NEAR * floor:
+            return "%.1f ms is the floor: half a round trip, and the devices (as measured on the shortest path)" % floor
+        dirty = row["write_rate_mib_s"]
+        return "the guest wrote %.0f MiB/s: what is in flight and left when it stops crosses while it is dark" % dirty if dirty else None
+    if not row["total_s"] or not row["wire_gbps"]:
+        return None
+    line = min(row["rate_gbps"], row["plain_tcp_gbps"] or row["rate_gbps"])
+    idle_s = row["total_s"] * (1 - row["wire_gbps"] / line)
+    words = ["the line was idle for %.0f of %.0f ms: connecting, slow start, switchover" % (idle_s * 1000, row["total_s"] * 1000)]
+    busy = row["cpu_s_per_gib"] * row["guest_bytes"] / (1 << 30) / row["total_s"] if row["guest_bytes"] else 0
+    if busy > BUSY_SHARE:
+        words.append("%.1f processors were busy with it" % busy)
+    if row["cut"]:
+        words.append("the cut is in it")
+    return "; ".join(words)
+
+
 def asked(rows):
-    """What each row of ours over a far path has to show: [{path, guest, figure, value, limit, met}]"""
+    """What each row of ours over a far path has to show: [{path, guest, figure, value, limit, met, cause}]"""
     found = []
     for row in rows:
         if row["family"] != "apn" or row["status"] == "missing" or row["rtt_ms"] < FAR_MS:
@@ -118,9 +152,10 @@ def asked(rows):
                 ("throughput / best stock", versus["throughput"], THROUGHPUT_OF_STOCK_MIN, lambda v, m: v >= m),
                 ("blackout / best stock", versus["blackout"], BLACKOUT_OF_STOCK_MAX, lambda v, m: v <= m),
                 ("on the line / limit", row["limit_share"], LIMIT_SHARE_MIN, lambda v, m: v >= m)):
+            good = None if value is None else met(value, limit)
             found.append({"path": row["path"], "guest": row["guest"], "transport": row["transport"], "figure": figure,
-                          "value": value, "limit": limit, "met": None if value is None else met(value, limit),
-                          "clean": row["clean"]})
+                          "value": value, "limit": limit, "met": good, "clean": row["clean"],
+                          "cause": cause(row, figure.split()[0]) if good is False else None})
     return found
 
 
@@ -139,7 +174,7 @@ def controls(rows):
                 worse[name] = round(ratio, 3)
         broken = [name for name, ratio in worse.items() if (ratio < 0.9 if FIGURES[name] else ratio > 1.1)]
         found.append({"path": row["path"], "guest": row["guest"], "control": row["transport"], "ratios": worse,
-                      "breaks": broken, "fails_as_it_must": bool(broken) or row["status"] != "ok"})
+                      "breaks": broken or ([row["why"] or row["status"]] if row["status"] != "ok" else []), "fails_as_it_must": bool(broken) or row["status"] != "ok"})
     return found
 
 
@@ -152,6 +187,7 @@ def build(matrix, records):
     compare_with_stock(rows)
     path_tests = [record for record in records if record["kind"] == "path"]
     limits(rows, path_tests)
+    floors(rows)
     headers = [record for record in records if record["kind"] == "header"]
     return {"schema": "apn-bench-report/1", "matrix": matrix.name, "rows": rows, "asked": asked(rows), "controls": controls(rows),
             "machine": headers[-1]["machine"] if headers else None,

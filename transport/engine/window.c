@@ -26,10 +26,19 @@ uint64_t apn_window_rate(const struct apn_window *w)
     return largest(w->round_rate);
 }
 
-/* 2 x while the pipe is being found (slow start below us doubles too), 1.25 x afterwards, 0.75 x while the path is measured */
+/* While the pipe is being found: slow start below us doubles once a round trip, and the rate we know is a round old, so 4 x stays ahead
+ * of it; 2 x once a round brought no more. 1.25 x afterwards, 0.75 x while the path is measured. */
+static double gain_now(const struct apn_window *w)
+{
+    if (w->startup) {
+        return w->full_rounds ? 2.0 : 4.0;
+    }
+    return w->probe_end_ns ? 0.75 : 1.25;
+}
+
 static void update_limit(struct apn_window *w)
 {
-    double gain = w->probe_end_ns ? 0.75 : w->startup ? 2.0 : 1.25;
+    double gain = gain_now(w);
     double bdp = (double)apn_window_rate(w) * (double)w->rtt_min_ns / (double)NS_PER_S;
     uint64_t bunch = w->startup || w->probe_end_ns ? 0 : largest(w->round_bunch);
     double most = w->repaired ? bdp : bdp / 4;
@@ -39,7 +48,7 @@ static void update_limit(struct apn_window *w)
         w->limit_bytes = w->fixed_bytes;
         return;
     }
-    if (w->startup && limit < w->limit_bytes) {
+    if (w->startup && !w->full_rounds && limit < w->limit_bytes) {
         limit = w->limit_bytes;
     }
     limit = limit < APN_WINDOW_MIN ? APN_WINDOW_MIN : limit;

@@ -278,5 +278,16 @@ class Warm(unittest.TestCase):
             self.assertFalse(kept.in_force)
 
 
+class Startup(unittest.TestCase):
+    def test_time_to_full_speed(self):
+        steps = [(0, 0, 0), (0.1, 0, 500), (0.12, 0, 1000000), (0.15, 1, 9)]  # quiet until 0.1, first bytes at 0.15
+        samples = [{"at_s": at, "applied_bytes": done, "in_flight_bytes": flight} for at, done, flight in steps]
+        samples += [{"at_s": 0.2 + 0.02 * i, "applied_bytes": 1000 * 2 ** i, "in_flight_bytes": 9} for i in range(8)]  # to 128000 at 0.34
+        samples += [{"at_s": 0.36 + 0.02 * i, "applied_bytes": 128000 + 64000 * (i + 1), "in_flight_bytes": 9} for i in range(50)]
+        self.assertAlmostEqual(migrate.startup_s(samples, 0.04), 0.22, delta=0.021)  # 0.32 is where the rate is there
+        self.assertIsNone(migrate.startup_s(samples[:3], 0.04))
+        self.assertIsNone(migrate.startup_s([{"at_s": 0, "ram_bytes": 1}], 0.04))  # stock does not say what was applied
+
+
 if __name__ == "__main__":
     unittest.main()

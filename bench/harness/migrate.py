@@ -21,7 +21,7 @@ END_STATES = ("completed", "failed", "cancelled")
 POSTCOPY_ROUND = 2  # the first pass is over
 LOOK_S = 0.1
 FINE_S = 1.0         # so long after its begin ours is looked at ...
-FINE_LOOK_S = 0.02   # ... so often: how it gets up to speed
+FINE_LOOK_S = 0.01   # ... so often: how it gets up to speed
 FULL_SHARE = 0.9     # of its later rate: up to speed
 SETUP_BYTES = 4096   # in flight while the lanes are being set up
 

@@ -2,6 +2,7 @@
 /* engine_parts.c - window, item rings, stream: the engine's parts without a session
  * Time: an argument everywhere. */
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -77,6 +78,64 @@ static void window_fills_a_long_path_without_a_queue(void **state)
         assert_in_range(w.rtt_min_ns, 6 * MS, 7 * MS);
         assert_true(p->queue_max < 25 * MS / 10); /* 0.25 BDP = 1.5 ms, and the grain of one extent at the lowest rate */
         free(p);
+    }
+}
+
+/* A window above a TCP connection in slow start: what TCP does not let onto the wire waits in its socket. Steps of a millisecond.
+ * Return: round trips until one of them carried 0.9 of the line. */
+static unsigned rounds_to_full_speed(struct apn_window *w, uint64_t rate, unsigned rtt_ms)
+{
+    enum { EXTENT = 64 << 10, FIRST_SEGMENTS = 10 * 8960, STEPS = 2000 };
+    static uint64_t arrives[2 * STEPS], posted_ns[1 << 16];
+    uint64_t cwnd = FIRST_SEGMENTS, on_wire = 0, backlog = 0, in_flight = 0, applied = 0, carried = 0, line = rate / 1000;
+    unsigned first = 0, last = 0;
+
+    memset(arrives, 0, sizeof(arrives));
+    for (unsigned ms = 1; ms < STEPS; ms++) {
+        const uint64_t came = arrives[ms];
+
+        on_wire -= came;
+        cwnd += came;
+        carried += came - (ms > rtt_ms ? arrives[ms - rtt_ms] : 0);
+        if (carried >= line * rtt_ms * 9 / 10) {
+            return ms / rtt_ms;
+        }
+        for (applied += came; applied >= EXTENT; applied -= EXTENT) {
+            in_flight -= EXTENT;
+            apn_window_applied(w, EXTENT, posted_ns[first++ % (1 << 16)], 0, ms * MS);
+        }
+        while (apn_window_room(w, in_flight)) {
+            apn_window_posted(w, in_flight, ms * MS);
+            posted_ns[last++ % (1 << 16)] = ms * MS;
+            in_flight += EXTENT;
+            backlog += EXTENT;
+        }
+        const uint64_t room = cwnd > on_wire ? cwnd - on_wire : 0;
+        const uint64_t most = room < line ? room : line;
+        const uint64_t goes = backlog < most ? backlog : most;
+
+        backlog -= goes;
+        on_wire += goes;
+        arrives[ms + rtt_ms] = goes;
+    }
+    return UINT_MAX;
+}
+
+static void window_keeps_ahead_of_slow_start(void **state)
+{
+    static const unsigned rtt_ms[] = {6, 15, 30, 45};
+    (void)state;
+
+    for (unsigned i = 0; i < sizeof(rtt_ms) / sizeof(rtt_ms[0]); i++) {
+        struct apn_window w, unlimited;
+        unsigned rounds, least;
+
+        apn_window_init(&unlimited, 64 << 20, 0);
+        apn_window_init(&w, 0, 0);
+        least = rounds_to_full_speed(&unlimited, 312500000, rtt_ms[i]); /* what TCP takes by itself */
+        rounds = rounds_to_full_speed(&w, 312500000, rtt_ms[i]);
+        assert_in_range(least, 3, 12);
+        assert_in_range(rounds, least, least + 1);
     }
 }
 
@@ -364,6 +423,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(window_fills_a_long_path_without_a_queue),
+        cmocka_unit_test(window_keeps_ahead_of_slow_start),
         cmocka_unit_test(window_stop_and_wait_does_not_fill_it),
         cmocka_unit_test(window_unlimited_builds_a_queue),
         cmocka_unit_test(window_follows_the_path),

@@ -238,6 +238,7 @@ qtest_stream() {
   qtest_qemu=$2
   shift 2
   for case in "$@"; do
+    [ ! -e "$test_dir/stopped" ] || return 0
     qtest_run "$qtest_name" "$qtest_qemu" "$case" "$qtest_seconds"
   done
 }
@@ -314,6 +315,8 @@ step_testbed() {
 # the steps package, qtest and testbed wait for it. However the run ends, none of it stays behind.
 beside_begin() {
   trap beside_stop EXIT
+  trap 'exit 130' INT # a signal alone ends this shell without its EXIT trap
+  trap 'exit 143' TERM HUP
   # shellcheck disable=SC2016 # the parent of that shell
   (sh -c 'renice -n 10 -p "$PPID"' >/dev/null && qtest_both) >"$test_dir/qtest.log" 2>&1 </dev/null 8>&- &
   qtest_beside=$!
@@ -326,6 +329,7 @@ beside_begin() {
 }
 
 beside_stop() {
+  : >"$test_dir/stopped" # nothing new is begun
   while read -r beside_pid; do
     kill "$beside_pid" 2>/dev/null || true
   done <"$test_dir/qtest.pids"
@@ -441,6 +445,7 @@ cmd_test() {
   : >"$test_dir/results.tap"
   : >"$test_dir/times"
   : >"$test_dir/qtest.pids"
+  rm -f "$test_dir/stopped"
   if [ -n "$test_full" ]; then
     export APN_TEST_FULL=1 # tests that can take all instances or a part of them
   fi
@@ -455,7 +460,7 @@ cmd_test() {
       run_named "$name"
     done
   fi
-  trap - EXIT
+  trap - EXIT INT TERM HUP
   printf '  %-14s %8s\n' total "$(fmt_s $(($(now_s) - test_start)))" >>"$test_dir/times"
   summary
 }

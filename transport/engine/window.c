@@ -26,19 +26,18 @@ uint64_t apn_window_rate(const struct apn_window *w)
     return largest(w->round_rate);
 }
 
-/* While the pipe is being found: slow start below us doubles once a round trip, and the rate we know is a round old, so 4 x stays ahead
- * of it; 2 x once a round brought no more. 1.25 x afterwards, 0.75 x while the path is measured. */
-static double gain_now(const struct apn_window *w)
+/* how much is in flight before anything is known of the rate */
+static uint64_t first_window(const struct apn_window *w)
 {
-    if (w->startup) {
-        return w->full_rounds ? 2.0 : 4.0;
-    }
-    return w->probe_end_ns ? 0.75 : 1.25;
+    uint64_t bytes = (uint64_t)((double)APN_WINDOW_FIRST_RATE * (double)w->rtt_min_ns / (double)NS_PER_S);
+
+    return bytes < APN_WINDOW_FIRST ? APN_WINDOW_FIRST : bytes > APN_WINDOW_FIRST_MAX ? APN_WINDOW_FIRST_MAX : bytes;
 }
 
+/* 2 x while the pipe is being found (slow start below us doubles too), 1.25 x afterwards, 0.75 x while the path is measured */
 static void update_limit(struct apn_window *w)
 {
-    double gain = gain_now(w);
+    double gain = w->probe_end_ns ? 0.75 : w->startup ? 2.0 : 1.25;
     double bdp = (double)apn_window_rate(w) * (double)w->rtt_min_ns / (double)NS_PER_S;
     uint64_t bunch = w->startup || w->probe_end_ns ? 0 : largest(w->round_bunch);
     double most = w->repaired ? bdp : bdp / 4;
@@ -48,8 +47,9 @@ static void update_limit(struct apn_window *w)
         w->limit_bytes = w->fixed_bytes;
         return;
     }
-    if (w->startup && !w->full_rounds && limit < w->limit_bytes) {
-        limit = w->limit_bytes;
+    if (w->startup) {
+        limit = limit < w->limit_bytes ? w->limit_bytes : limit;
+        limit = limit < first_window(w) ? first_window(w) : limit;
     }
     limit = limit < APN_WINDOW_MIN ? APN_WINDOW_MIN : limit;
     w->limit_bytes = limit > APN_WINDOW_MAX ? APN_WINDOW_MAX : limit;

@@ -334,6 +334,7 @@ beside_stop() {
     kill "$beside_pid" 2>/dev/null || true
   done <"$test_dir/qtest.pids"
   kill "$testbed_beside" "$package_beside" 2>/dev/null || true
+  wait # the next run takes the mark away
 }
 
 # tree_ready - packages and everything but QEMU; a failure here ends the run as one failure

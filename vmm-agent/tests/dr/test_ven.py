@@ -46,11 +46,11 @@ def certificate(directory):
 class Talk:
     """A ven-talk process and what it said."""
 
-    def __init__(self, directory, vtn, webhook=True, more="", dr="", tls=None):
+    def __init__(self, directory, vtn, webhook=True, more="", dr="", tls=None, given=None):
         self.config = os.path.join(directory, "dr.yaml")
         secret = os.path.join(directory, "secret")
         with open(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(vtn.secret + "\n")
+            file.write((given or vtn.secret) + "\n")
         port = free_port()
         keys = ", certificate: %s, key: %s" % tuple(tls) if tls else ""
         hook = "    webhook: {listen: '127.0.0.1:%d', url: '%s://127.0.0.1:%d/dr'%s}\n" % (
@@ -363,9 +363,7 @@ class Conversation(unittest.TestCase):
         one.wait("dr.answer", event)
 
     def test_wrong_secret_backs_off(self):
-        self.vtn.secret, right = "another", self.vtn.secret
-        one = Talk(self.folder.name, self.vtn)
-        self.vtn.secret = right
+        one = Talk(self.folder.name, self.vtn, given="another")
         self.addCleanup(one.stop)
         one.wait("dr.state", "HTTP 401 invalid_client")
         time.sleep(2.5)

@@ -26,14 +26,6 @@ uint64_t apn_window_rate(const struct apn_window *w)
     return largest(w->round_rate);
 }
 
-/* how much is in flight before anything is known of the rate */
-static uint64_t first_window(const struct apn_window *w)
-{
-    uint64_t bytes = (uint64_t)((double)APN_WINDOW_FIRST_RATE * (double)w->rtt_min_ns / (double)NS_PER_S);
-
-    return bytes < APN_WINDOW_FIRST ? APN_WINDOW_FIRST : bytes > APN_WINDOW_FIRST_MAX ? APN_WINDOW_FIRST_MAX : bytes;
-}
-
 /* 2 x while the pipe is being found (slow start below us doubles too), 1.25 x afterwards, 0.75 x while the path is measured */
 static void update_limit(struct apn_window *w)
 {
@@ -47,9 +39,8 @@ static void update_limit(struct apn_window *w)
         w->limit_bytes = w->fixed_bytes;
         return;
     }
-    if (w->startup) {
-        limit = limit < w->limit_bytes ? w->limit_bytes : limit;
-        limit = limit < first_window(w) ? first_window(w) : limit;
+    if (w->startup && limit < w->limit_bytes) {
+        limit = w->limit_bytes;
     }
     limit = limit < APN_WINDOW_MIN ? APN_WINDOW_MIN : limit;
     w->limit_bytes = limit > APN_WINDOW_MAX ? APN_WINDOW_MAX : limit;

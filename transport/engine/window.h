@@ -12,9 +12,6 @@
  *   Reports that come in bunches (they are due every 256 KiB; hosts are busy) leave the path idle unless more is in flight: what came
  *   above the rate, at most a quarter of a BDP, is added to the limit; a whole BDP where links repair losses themselves, because there
  *   reports stand still for the round trip that a repair takes, and the link bounds what is in the network.
- *   At the start nothing is known of the rate, and a connection below may be in slow start: our doubling goes by reports a round old
- *   and would come behind its own. So the first window is what a rate of 2.8 Gb/s has in a round trip: ahead of slow start until that is
- *   reached, and no queue to speak of on anything faster, however many migrations begin at once.
  *   Every 5 s the window shrinks for a round trip, so that a path that became longer is measured without our own queue in it.
  *   (Ideas: BBR, draft-cardwell-iccrg-bbr-congestion-control, sections 4.1 and 4.3.) */
 #ifndef APN_ENGINE_WINDOW_H
@@ -27,8 +24,6 @@
 #define APN_WINDOW_ROUND_NS 2000000ull     /* a round lasts a round trip, and at least this: reports come every millisecond */
 #define APN_WINDOW_MIN      (1u << 20)     /* four full extents: reports come per 256 KiB */
 #define APN_WINDOW_FIRST    (1u << 20)     /* more: a small guest is stopped before anything has come back */
-#define APN_WINDOW_FIRST_RATE 350000000ull /* 2.8 Gb/s for a round trip, where that is more */
-#define APN_WINDOW_FIRST_MAX  (16u << 20)  /* far and narrow: what it has to drain again */
 #define APN_WINDOW_MAX      (4ull << 30)   /* 400 Gb/s x 80 ms */
 #define APN_WINDOW_PROBE_NS 5000000000ull
 

@@ -117,10 +117,14 @@ sanitized() {
 }
 
 step_sanitizers() {
+  sanitizers_without='--no-suite long'
+  [ -z "$test_full" ] || sanitizers_without=
   export ASAN_OPTIONS=detect_leaks=1:halt_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
   export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
-  # comparing with exact solvers, and real paths, are about figures, not about memory
-  sanitized asan address,undefined --no-suite exact --no-suite path --no-suite guest --no-suite integration
+  # comparing with exact solvers, and real paths, are about figures, not about memory; whole simulated days and years take a minute
+  # each there, of what shorter tests and the fuzz targets go through as well
+  # shellcheck disable=SC2086 # two words or none
+  sanitized asan address,undefined --no-suite exact --no-suite path --no-suite guest --no-suite integration $sanitizers_without
   # TSan where there are threads: the simulation in virtual time and the agent's arithmetic have none
   sanitized tsan thread --suite unit --suite threads --suite conformance --no-suite agent
 }

@@ -268,7 +268,7 @@ class Grid(threading.Thread):
         self.join(2)
 
 
-@case("demand response: a guest of 1 GiB runs elsewhere within a minute of a five-minute call", seconds=400, alone=True)
+@case("demand response: a guest of 1 GiB runs elsewhere within a minute of a five-minute call", seconds=400)
 def five_minutes(lab):
     with DrRig(lab, vms=1, rate=16, big=1280) as rig:
         rig.start()

@@ -109,7 +109,7 @@ def roms(lab):
         site.self_check(dest)
 
 
-@case("memory: bytes needed are sent once: idle guest, bytes sent near the guest's contents", seconds=120, alone=True)
+@case("memory: bytes needed are sent once: idle guest, bytes sent near the guest's contents", seconds=120)
 def idle_bytes(lab):
     with lab.site() as site:
         source = site.source(lab.guest(mib=512, used=128, hot=0, rate=0))

@@ -47,7 +47,7 @@ def limits(lab):
     return "; ".join(words)
 
 
-@case("switchover: a stop-and-wait window does not fill the path", seconds=120, alone=True)
+@case("switchover: a stop-and-wait window does not fill the path", seconds=120)
 def stop_and_wait(lab):
     rates = {}
     used = lab.count(48, 256)  # at a tenth of the rate it takes long

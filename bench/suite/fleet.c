@@ -33,7 +33,7 @@
 #define TICK_NS       APN_NS_PER_MS
 /* of the series, under the same names */
 #define ROUND_NS      (5 * APN_NS_PER_MS) /* QEMU waits between rounds in which nothing was written */
-#define STALE_ROUNDS  4
+#define STALE_ROUNDS  12
 #define POLISH_ROUNDS 8
 #define POLISH_NS     (500 * APN_NS_PER_MS)
 #define POLISH_MAX_NS (2000 * APN_NS_PER_MS)

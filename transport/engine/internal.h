@@ -34,7 +34,8 @@
 #define APN_BATCH_BYTES             (1u << 20) /* guest bytes examined per step and lane */
 #define APN_CONTROL_QUEUE_MAX       1024u
 #define APN_FENCES_MAX              64u  /* fences sent and not complete */
-#define APN_LINGER_NS               300000000ull /* last words of an aborted session */
+#define APN_LINGER_NS               300000000ull /* last words wait for silence of this, or of three round trips ... */
+#define APN_LINGER_MAX_NS           3000000000ull /* ... and this in all */
 
 enum apn_lane_phase {
     APN_LANE_IDLE,       /* destination: waits for the peer; source: not started */

@@ -187,6 +187,18 @@ static int make_backend(struct apn_session *s, struct apn_error *err)
     return apn_backend_new(&s->backend, s->config.backend ? s->config.backend : "uring", s->config.filters, &config, err);
 }
 
+/* simulations have one clock for everything */
+static uint64_t wall_now(const struct apn_session *s)
+{
+    struct timespec ts = {0};
+
+    if (s->env.manual) {
+        return apn_session_now(s);
+    }
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (uint64_t)ts.tv_sec * APN_NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
 int apn_session_new_env(struct apn_session **out, const struct apn_session_config *config, const struct apn_session_env *env,
                         struct apn_error *err)
 {
@@ -206,7 +218,7 @@ int apn_session_new_env(struct apn_session **out, const struct apn_session_confi
     }
     s->lane_count = s->config.lanes;
     s->started_ns = apn_session_now(s);
-    apn_window_init(&s->window, s->config.window_bytes, s->started_ns);
+    apn_window_init(&s->window, s->config.window_bytes, s->started_ns, wall_now(s));
     s->fence_next = 1;
     s->bulk_lanes = s->lane_count - (s->config.postcopy ? 1 : 0);
     ret = allocate(s);
@@ -416,16 +428,26 @@ static bool anything_unsaid(const struct apn_session *s)
     return lane->phase == APN_LANE_UP && (s->control_count || lane->inflight.count || lane->replay.count || s->tx.posted < s->tx.written);
 }
 
-/* L. last words, and what the stream still holds, get a moment to arrive */
+/* L. when last words that began at @began_ns are given up: behind a full window a far or narrow path takes long, and says so by what it
+ * applies; one that is dead says nothing */
+static uint64_t linger_deadline(const struct apn_session *s, uint64_t began_ns)
+{
+    uint64_t silence_ns = 3 * s->window.rtt_min_ns > APN_LINGER_NS ? 3 * s->window.rtt_min_ns : APN_LINGER_NS;
+    uint64_t deadline = (s->heard_ns > began_ns ? s->heard_ns : began_ns) + silence_ns;
+
+    return deadline < began_ns + APN_LINGER_MAX_NS ? deadline : began_ns + APN_LINGER_MAX_NS;
+}
+
+/* L. last words, and what the stream still holds, get a moment to arrive: a peer that only sees its lanes go waits for new ones */
 static void linger(struct apn_session *s)
 {
-    uint64_t deadline = apn_session_now(s) + APN_LINGER_NS;
+    uint64_t began_ns = apn_session_now(s);
 
     if (s->backend && s->lane_count && s->lane[0].out && !s->env.manual) {
         if (s->state == APN_STATE_DONE) {
             apn_control_push(s, (struct apn_msg){.type = APN_MSG_BYE}, NULL);
         }
-        while (anything_unsaid(s) && apn_session_wait(s, deadline)) {
+        while (anything_unsaid(s) && apn_session_wait(s, linger_deadline(s, began_ns))) {
         }
     }
 }

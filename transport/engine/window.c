@@ -26,10 +26,32 @@ uint64_t apn_window_rate(const struct apn_window *w)
     return largest(w->round_rate);
 }
 
-/* 2 x while the pipe is being found (slow start below us doubles too), 1.25 x afterwards, 0.75 x while the path is measured */
+/* how much is in flight before anything is known of the rate */
+static uint64_t first_window(const struct apn_window *w)
+{
+    uint64_t bytes = (uint64_t)((double)APN_WINDOW_FIRST_RATE * (double)w->rtt_min_ns / (double)NS_PER_S);
+
+    return bytes < APN_WINDOW_FIRST ? APN_WINDOW_FIRST : bytes > APN_WINDOW_FIRST_MAX ? APN_WINDOW_FIRST_MAX : bytes;
+}
+
+/* the least: what comes between reports, and a full extent or two; of many migrations on a link each has a small share */
+static uint64_t least_window(const struct apn_window *w)
+{
+    uint64_t bytes = (uint64_t)((double)apn_window_rate(w) * (double)APN_WINDOW_LEAST_NS / (double)NS_PER_S);
+
+    if (w->probe_end_ns) {
+        return APN_WINDOW_PROBE;
+    }
+    if (w->startup || bytes > APN_WINDOW_FIRST) {
+        return APN_WINDOW_FIRST;
+    }
+    return bytes < APN_WINDOW_MIN ? APN_WINDOW_MIN : bytes;
+}
+
+/* 2 x while the pipe is being found (slow start below us doubles too), 1.25 x afterwards, half of it while the path is measured */
 static void update_limit(struct apn_window *w)
 {
-    double gain = w->probe_end_ns ? 0.75 : w->startup ? 2.0 : 1.25;
+    double gain = w->probe_end_ns ? 0.5 : w->startup ? 2.0 : 1.25;
     double bdp = (double)apn_window_rate(w) * (double)w->rtt_min_ns / (double)NS_PER_S;
     uint64_t bunch = w->startup || w->probe_end_ns ? 0 : largest(w->round_bunch);
     double most = w->repaired ? bdp : bdp / 4;
@@ -39,20 +61,29 @@ static void update_limit(struct apn_window *w)
         w->limit_bytes = w->fixed_bytes;
         return;
     }
-    if (w->startup && limit < w->limit_bytes) {
-        limit = w->limit_bytes;
+    if (w->startup) {
+        limit = limit < w->limit_bytes ? w->limit_bytes : limit;
+        limit = limit < first_window(w) ? first_window(w) : limit;
     }
-    limit = limit < APN_WINDOW_MIN ? APN_WINDOW_MIN : limit;
+    limit = limit < least_window(w) ? least_window(w) : limit;
     w->limit_bytes = limit > APN_WINDOW_MAX ? APN_WINDOW_MAX : limit;
 }
 
-void apn_window_init(struct apn_window *w, uint64_t fixed_bytes, uint64_t now_ns)
+/* all migrations of a site, and of others whose clocks are right, measure in the same moment: else each takes the queue of the others
+ * for a longer path */
+static uint64_t next_probe(const struct apn_window *w, uint64_t now_ns)
+{
+    return now_ns + APN_WINDOW_PROBE_NS - (now_ns + w->wall_offset_ns) % APN_WINDOW_PROBE_NS;
+}
+
+void apn_window_init(struct apn_window *w, uint64_t fixed_bytes, uint64_t now_ns, uint64_t wall_ns)
 {
     memset(w, 0, sizeof(*w));
     w->fixed_bytes = fixed_bytes;
     w->limit_bytes = APN_WINDOW_FIRST;
     w->startup = true;
-    w->probe_next_ns = now_ns + APN_WINDOW_PROBE_NS;
+    w->wall_offset_ns = wall_ns - now_ns;
+    w->probe_next_ns = next_probe(w, now_ns);
     update_limit(w);
 }
 
@@ -114,11 +145,11 @@ static void take_rtt(struct apn_window *w, uint64_t rtt_ns, uint64_t now_ns)
                 w->rtt_min_ns = w->probe_rtt_ns; /* the path itself became longer */
             }
             w->probe_end_ns = 0;
-            w->probe_next_ns = now_ns + APN_WINDOW_PROBE_NS;
+            w->probe_next_ns = next_probe(w, now_ns);
         }
     } else if (!w->startup && now_ns >= w->probe_next_ns) {
         w->probe_rtt_ns = 0;
-        w->probe_end_ns = now_ns + 2 * w->rtt_min_ns + 2000000;
+        w->probe_end_ns = now_ns + 2 * rtt_ns + APN_WINDOW_ROUND_NS; /* the queue drains for one, what follows comes back in another */
     }
 }
 

@@ -12,7 +12,11 @@
  *   Reports that come in bunches (they are due every 256 KiB; hosts are busy) leave the path idle unless more is in flight: what came
  *   above the rate, at most a quarter of a BDP, is added to the limit; a whole BDP where links repair losses themselves, because there
  *   reports stand still for the round trip that a repair takes, and the link bounds what is in the network.
- *   Every 5 s the window shrinks for a round trip, so that a path that became longer is measured without our own queue in it.
+ *   At the start nothing is known of the rate, and a connection below may be in slow start: our doubling goes by reports a round old
+ *   and would come behind its own. So the first window is what a rate of 2.8 Gb/s has in a round trip: ahead of slow start until that is
+ *   reached, and no queue to speak of on anything faster, however many migrations begin at once.
+ *   Every 5 s of wall-clock time the window shrinks for two round trips, so that a path that became longer is measured without a queue
+ *   in it: not our own, and not that of the other migrations on the link, which shrink theirs in the same moment.
  *   (Ideas: BBR, draft-cardwell-iccrg-bbr-congestion-control, sections 4.1 and 4.3.) */
 #ifndef APN_ENGINE_WINDOW_H
 #define APN_ENGINE_WINDOW_H
@@ -22,10 +26,14 @@
 
 #define APN_WINDOW_ROUNDS   10u            /* rounds the maximum rate is remembered for */
 #define APN_WINDOW_ROUND_NS 2000000ull     /* a round lasts a round trip, and at least this: reports come every millisecond */
-#define APN_WINDOW_MIN      (1u << 20)     /* four full extents: reports come per 256 KiB */
+#define APN_WINDOW_MIN      (128u << 10)   /* in flight, however low the rate */
+#define APN_WINDOW_LEAST_NS 4000000ull     /* what is in flight even on a short path, up to APN_WINDOW_FIRST: reports come per ms */
+#define APN_WINDOW_PROBE    (64u << 10)    /* the least while the path is measured */
 #define APN_WINDOW_FIRST    (1u << 20)     /* more: a small guest is stopped before anything has come back */
+#define APN_WINDOW_FIRST_RATE 350000000ull /* 2.8 Gb/s for a round trip, where that is more */
+#define APN_WINDOW_FIRST_MAX  (16u << 20)  /* far and narrow: what it has to drain again */
 #define APN_WINDOW_MAX      (4ull << 30)   /* 400 Gb/s x 80 ms */
-#define APN_WINDOW_PROBE_NS 5000000000ull
+#define APN_WINDOW_PROBE_NS 5000000000ull  /* between the moments in which the path is measured */
 
 struct apn_window {
     uint64_t fixed_bytes;      /* 0 auto, UINT64_MAX unlimited */
@@ -46,10 +54,12 @@ struct apn_window {
     unsigned full_rounds;
     bool repaired;             /* links repair losses (APN_CAP_REPAIRS) */
     bool startup;
+    uint64_t wall_offset_ns;   /* wall clock minus the caller's, modulo 2^64 */
     uint64_t probe_next_ns, probe_end_ns, probe_rtt_ns;
 };
 
-void apn_window_init(struct apn_window *w, uint64_t fixed_bytes, uint64_t now_ns);
+/** apn_window_init() - @fixed_bytes: 0 automatic, UINT64_MAX unlimited;  @wall_ns: the wall clock now, in ns since the epoch */
+void apn_window_init(struct apn_window *w, uint64_t fixed_bytes, uint64_t now_ns, uint64_t wall_ns);
 
 /** apn_window_posted() - something was posted while @in_flight_bytes were in flight */
 void apn_window_posted(struct apn_window *w, uint64_t in_flight_bytes, uint64_t now_ns);

@@ -31,7 +31,10 @@ static uint64_t first_window(const struct apn_window *w)
 {
     uint64_t bytes = (uint64_t)((double)APN_WINDOW_FIRST_RATE * (double)w->rtt_min_ns / (double)NS_PER_S);
 
-    return bytes < APN_WINDOW_FIRST ? APN_WINDOW_FIRST : bytes > APN_WINDOW_FIRST_MAX ? APN_WINDOW_FIRST_MAX : bytes;
+    if (w->rtt_min_ns < APN_WINDOW_FAR_NS || bytes < APN_WINDOW_FIRST) {
+        return APN_WINDOW_FIRST;
+    }
+    return bytes > APN_WINDOW_FIRST_MAX ? APN_WINDOW_FIRST_MAX : bytes;
 }
 
 /* the least: what comes between reports, and a full extent or two; of many migrations on a link each has a small share */
@@ -48,14 +51,26 @@ static uint64_t least_window(const struct apn_window *w)
     return bytes < APN_WINDOW_MIN ? APN_WINDOW_MIN : bytes;
 }
 
-/* 2 x while the pipe is being found (slow start below us doubles too), 1.25 x afterwards, half of it while the path is measured */
-static void update_limit(struct apn_window *w)
+/* 1.2 x the BDP, and less where a queue of half a round trip and more stands: others are on the link, and the part of the window that
+ * does not go by the rate brings their shares together */
+static double steady_gain(const struct apn_window *w)
 {
-    double gain = w->probe_end_ns ? 0.5 : w->startup ? 2.0 : 1.25;
+    double queue = w->rtt_min_ns && w->rtt_round_ns > w->rtt_min_ns
+                       ? (double)(w->rtt_round_ns - w->rtt_min_ns) / (double)w->rtt_min_ns : 0;
+
+    return queue <= 0.5 ? 1.2 : queue >= 1 ? 1.0 : 1.2 - 0.4 * (queue - 0.5);
+}
+
+/* 2 x while the pipe is being found (slow start below us doubles too), half the BDP while the path is measured; from there by what came
+ * back, not in one burst */
+static void update_limit(struct apn_window *w, uint64_t came_bytes)
+{
+    double gain = w->probe_end_ns ? 0.5 : w->startup ? 2.0 : steady_gain(w);
     double bdp = (double)apn_window_rate(w) * (double)w->rtt_min_ns / (double)NS_PER_S;
     uint64_t bunch = w->startup || w->probe_end_ns ? 0 : largest(w->round_bunch);
+    uint64_t share = w->startup || w->probe_end_ns ? 0 : APN_WINDOW_SHARE;
     double most = w->repaired ? bdp : bdp / 4;
-    uint64_t limit = (uint64_t)(gain * bdp) + (bunch < most ? bunch : (uint64_t)most);
+    uint64_t limit = (uint64_t)(gain * bdp) + (bunch < most ? bunch : (uint64_t)most) + share;
 
     if (w->fixed_bytes) {
         w->limit_bytes = w->fixed_bytes;
@@ -66,7 +81,13 @@ static void update_limit(struct apn_window *w)
         limit = limit < first_window(w) ? first_window(w) : limit;
     }
     limit = limit < least_window(w) ? least_window(w) : limit;
-    w->limit_bytes = limit > APN_WINDOW_MAX ? APN_WINDOW_MAX : limit;
+    limit = limit > APN_WINDOW_MAX ? APN_WINDOW_MAX : limit;
+    if (w->refilling && limit > w->limit_bytes + came_bytes) {
+        limit = w->limit_bytes + came_bytes;
+    } else {
+        w->refilling = false;
+    }
+    w->limit_bytes = limit;
 }
 
 /* all migrations of a site, and of others whose clocks are right, measure in the same moment: else each takes the queue of the others
@@ -84,7 +105,7 @@ void apn_window_init(struct apn_window *w, uint64_t fixed_bytes, uint64_t now_ns
     w->startup = true;
     w->wall_offset_ns = wall_ns - now_ns;
     w->probe_next_ns = next_probe(w, now_ns);
-    update_limit(w);
+    update_limit(w, 0);
 }
 
 static void begin_round(struct apn_window *w, uint64_t posted_ns, uint64_t now_ns)
@@ -93,6 +114,8 @@ static void begin_round(struct apn_window *w, uint64_t posted_ns, uint64_t now_n
     w->round_start_posted_ns = posted_ns;
     w->round_start_bytes = w->delivered_bytes;
     w->round_idle = false;
+    w->rtt_round_ns = w->rtt_now_ns;
+    w->rtt_now_ns = 0;
 }
 
 void apn_window_posted(struct apn_window *w, uint64_t in_flight_bytes, uint64_t now_ns)
@@ -133,6 +156,9 @@ static void end_round(struct apn_window *w, uint64_t posted_ns, uint64_t now_ns)
 static void take_rtt(struct apn_window *w, uint64_t rtt_ns, uint64_t now_ns)
 {
     w->rtt_last_ns = rtt_ns;
+    if (!w->rtt_now_ns || rtt_ns < w->rtt_now_ns) {
+        w->rtt_now_ns = rtt_ns;
+    }
     if (!w->rtt_min_ns || rtt_ns < w->rtt_min_ns) {
         w->rtt_min_ns = rtt_ns;
     }
@@ -145,6 +171,7 @@ static void take_rtt(struct apn_window *w, uint64_t rtt_ns, uint64_t now_ns)
                 w->rtt_min_ns = w->probe_rtt_ns; /* the path itself became longer */
             }
             w->probe_end_ns = 0;
+            w->refilling = true;
             w->probe_next_ns = next_probe(w, now_ns);
         }
     } else if (!w->startup && now_ns >= w->probe_next_ns) {
@@ -184,7 +211,7 @@ void apn_window_applied(struct apn_window *w, uint64_t bytes, uint64_t posted_ns
         end_round(w, posted_ns, now_ns);
         begin_round(w, posted_ns, now_ns);
     }
-    update_limit(w);
+    update_limit(w, bytes);
 }
 
 uint64_t apn_window_room(const struct apn_window *w, uint64_t in_flight_bytes)

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import unittest
 
-from elsewhere import npm_module, run_tests
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from elsewhere import npm_module, run_tests  # noqa: E402
 from server import Server
 
 PROGRAM, PATH = sys.argv[1:3] if len(sys.argv) > 2 else ("", "")

@@ -15,7 +15,8 @@ import time
 import unittest
 
 from browser import Browser, program
-from elsewhere import npm_module, run_tests
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from elsewhere import npm_module, run_tests  # noqa: E402
 from server import Server
 
 PROGRAM = sys.argv[1] if len(sys.argv) > 1 else ""

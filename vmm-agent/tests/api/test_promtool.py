@@ -10,7 +10,8 @@ import subprocess
 import sys
 import unittest
 
-from elsewhere import find_promtool, run_tests
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from elsewhere import find_promtool, run_tests  # noqa: E402
 from server import Server
 
 PROGRAM = sys.argv[1] if len(sys.argv) > 1 else ""

@@ -4,7 +4,7 @@
 
 Each instance has every kind of constraint with some probability. It is written a second time, as
 an integer program (time-indexed flows, not routes), straight from docs/planner.md, and solved by
-Cbc and, where node and the npm package `highs` are there, by HiGHS. Must hold:
+Cbc and, at full count where node and npm are there, by HiGHS. Must hold:
   bound <= optimum <= cost, cost - optimum <= stated gap, a refusal said to be proved is one.
 The quick run takes 40 of the 300 instances, other ones every day of a week, and says which;
 APN_TEST_FULL=1 (./run test --full) takes them all.
@@ -21,6 +21,10 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from elsewhere import npm_module  # noqa: E402
+
+HIGHS = ("highs", "1.15.3")
 HOURS = 0.5
 SLOTS = 12
 COUNT_FULL = 300
@@ -519,25 +523,41 @@ def compare(seed, answer, refusal, exact, who, record):
     return wrong
 
 
+def full_count():
+    return os.environ.get("APN_TEST_FULL", "") not in ("", "0")
+
+
 def chosen_seeds(args):
     """All that were asked for, or every seventh of the 300: kinds of instances do not follow
     their numbers, so any such choice is as varied as the whole."""
     if args.count:
         return list(range(args.first, args.first + args.count))
-    if os.environ.get("APN_TEST_FULL", "") not in ("", "0"):
+    if full_count():
         return list(range(COUNT_FULL))
     day = int(time.time() // 86400) % 7
     return list(range(day, COUNT_FULL, 7))[:COUNT_QUICK]
+
+
+def find_highs(given):
+    """(node_modules folder with the package highs, why not): @given, or at full count what npm brings"""
+    if not shutil.which("node"):
+        return None, "node is not installed (Debian package nodejs)"
+    if given:
+        there = os.path.isdir(os.path.join(given, "highs"))
+        return (given, "") if there else (None, "%s holds no package highs" % given)
+    if not full_count():
+        return None, "only at full count, or with --highs"
+    folder, why = npm_module(*HIGHS)
+    return (os.path.dirname(folder), "") if folder else (None, why)
 
 
 def run(args):
     if shutil.which("cbc") is None:
         print("skipped: cbc is not installed (apt-get install coinor-cbc)")
         return 77
-    modules = args.highs
-    highs = modules and shutil.which("node") and os.path.isdir(os.path.join(modules, "highs"))
-    if not highs:
-        print("note: second oracle left out: node or the npm package highs is not there")
+    modules, why = find_highs(args.highs)
+    if not modules:
+        print("note: second oracle left out: " + why)
     wrong, records = [], []
     seeds = chosen_seeds(args)
     args.seconds = args.seconds or (60 if len(seeds) > COUNT_QUICK else 10)
@@ -556,7 +576,7 @@ def run(args):
             record = {"seed": seed, "cost": answer and answer["cost_yen"]["total"],
                       "gap": answer and answer["gap"]}
             wrong += compare(seed, answer, refusal, solve_cbc(program, args.seconds), "Cbc", record)
-            if highs:
+            if modules:
                 wrong += compare(seed, answer, refusal,
                                  solve_highs(program, modules, args.seconds), "HiGHS", record)
             records.append(record)

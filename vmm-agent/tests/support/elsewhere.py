@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """elsewhere - tools of others that the tests use when they can be had; kept outside the tree
 
-Owner: the tests of api/.  Thread: any.  Time: limits in seconds.  Units: none.
-Everything comes through the machine's own clients (apt, npm) and stays in $APN_CACHE/api-tests.
+Owner: the tests of api/ and plan/.  Thread: any.  Time: limits in seconds.  Units: none.
+Everything comes through the machine's own clients (apt, npm) and stays in $APN_CACHE/tests.
 """
 import os
 import shutil
@@ -24,7 +24,7 @@ def run_tests(names):
 
 def cache():
     """Where things taken from elsewhere are kept, outside the tree."""
-    place = os.path.join(os.environ.get("APN_CACHE") or os.path.expanduser("~/.cache/apn-migrate"), "api-tests")
+    place = os.path.join(os.environ.get("APN_CACHE") or os.path.expanduser("~/.cache/apn-migrate"), "tests")
     os.makedirs(place, exist_ok=True)
     return place
 

@@ -4,7 +4,7 @@
 
 Each instance has every kind of constraint with some probability. It is written a second time, as
 an integer program (time-indexed flows, not routes), straight from docs/planner.md, and solved by
-Cbc and, at full count where node and npm are there, by HiGHS. Must hold:
+Cbc and, at full count where node and npm are there, every second one by HiGHS. Must hold:
   bound <= optimum <= cost, cost - optimum <= stated gap, a refusal said to be proved is one.
 The quick run takes 40 of the 300 instances, other ones every day of a week, and says which;
 APN_TEST_FULL=1 (./run test --full) takes them all.
@@ -576,7 +576,7 @@ def run(args):
             record = {"seed": seed, "cost": answer and answer["cost_yen"]["total"],
                       "gap": answer and answer["gap"]}
             wrong += compare(seed, answer, refusal, solve_cbc(program, args.seconds), "Cbc", record)
-            if modules:
+            if modules and (args.highs or seed % 2 == 0):  # it takes three times as long as Cbc
                 wrong += compare(seed, answer, refusal,
                                  solve_highs(program, modules, args.seconds), "HiGHS", record)
             records.append(record)

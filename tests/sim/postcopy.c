@@ -613,13 +613,14 @@ static void judge_latency(struct world *w, uint64_t missing_bytes)
     }
 }
 
-/* the quiet ones read every small page; where lanes are lost it may happen that nothing is left to read */
+/* the quiet ones ask for every small page, and what was asked for last may be overtaken by the end; where lanes are lost it may happen
+ * that nothing is left to read */
 static void judge_reads(struct world *w, bool quiet)
 {
     if (!w->reads && w->reads_placed + w->reads_told) {
         problem(w, "reads without a backend that reads");
     }
-    if (quiet && w->reads && (w->reads_placed < w->faults || w->reads_told != w->reads_placed)) {
+    if (quiet && w->reads && (w->reads_told < w->faults || w->reads_placed > w->reads_told || w->reads_placed + THREADS < w->reads_told)) {
         problem(w, "requests that were not read");
     }
     if (getenv("SIM_VERBOSE") && w->reads) {

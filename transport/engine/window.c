@@ -66,7 +66,8 @@ static double steady_gain(const struct apn_window *w)
 static void update_limit(struct apn_window *w, uint64_t came_bytes)
 {
     double gain = w->probe_end_ns ? 0.5 : w->startup ? 2.0 : steady_gain(w);
-    double bdp = (double)apn_window_rate(w) * (double)w->rtt_min_ns / (double)NS_PER_S;
+    /* in startup the time of posting says nothing: what waited in a socket for slow start was posted at the pace of round trips ago */
+    double bdp = (double)(w->startup ? w->startup_rate : apn_window_rate(w)) * (double)w->rtt_min_ns / (double)NS_PER_S;
     uint64_t bunch = w->startup || w->probe_end_ns ? 0 : largest(w->round_bunch);
     uint64_t share = w->startup || w->probe_end_ns ? 0 : APN_WINDOW_SHARE;
     double most = w->repaired ? bdp : bdp / 4;
@@ -145,8 +146,8 @@ static void end_round(struct apn_window *w, uint64_t posted_ns, uint64_t now_ns)
     if (!w->startup || w->round_idle) {
         return;
     }
-    if (rate >= w->full_rate + w->full_rate / 4) {
-        w->full_rate = rate;
+    if (w->startup_rate >= w->full_rate + w->full_rate / 4) {
+        w->full_rate = w->startup_rate;
         w->full_rounds = 0;
     } else if (++w->full_rounds >= 3) {
         w->startup = false;
@@ -180,6 +181,35 @@ static void take_rtt(struct apn_window *w, uint64_t rtt_ns, uint64_t now_ns)
     }
 }
 
+/* Rate at which bytes came within the last @span_ns or a little more, 0 where that is not known */
+static uint64_t rate_since(const struct apn_window *w, uint64_t span_ns, uint64_t now_ns)
+{
+    const struct apn_window_mark *from = NULL;
+
+    for (unsigned i = 0; i < APN_WINDOW_MARKS; i++) {
+        const struct apn_window_mark *mark = &w->mark[i];
+
+        if (mark->at_ns && now_ns - mark->at_ns >= span_ns && (!from || mark->at_ns > from->at_ns)) {
+            from = mark;
+        }
+    }
+    return from ? rate_of(w->delivered_bytes - from->delivered_bytes, now_ns - from->at_ns) : 0;
+}
+
+/* What came within the last round trip, at each report: a rate that is known only when a round ends doubles once in two of them. Where it
+ * doubles each round trip, two of them have 3/4 of that rate; more than 4/3 of theirs is a bunch after a stall. */
+static void take_startup_rate(struct apn_window *w, uint64_t round_ns, uint64_t now_ns)
+{
+    uint64_t one = rate_since(w, round_ns, now_ns);
+    uint64_t two = rate_since(w, 2 * round_ns, now_ns);
+    uint64_t rate = two && one > two / 3 * 4 ? two / 3 * 4 : one;
+
+    w->startup_rate = rate > w->startup_rate ? rate : w->startup_rate;
+    if (now_ns - w->mark[w->marks % APN_WINDOW_MARKS].at_ns >= round_ns / APN_WINDOW_MARKS_PER_ROUND) {
+        w->mark[++w->marks % APN_WINDOW_MARKS] = (struct apn_window_mark){now_ns, w->delivered_bytes};
+    }
+}
+
 /* how far reports run ahead of the rate: bytes since the last moment at which they did not */
 static void take_bunch(struct apn_window *w, uint64_t bytes, uint64_t now_ns)
 {
@@ -207,6 +237,9 @@ void apn_window_applied(struct apn_window *w, uint64_t bytes, uint64_t posted_ns
     take_bunch(w, bytes, now_ns);
     take_rtt(w, rtt > hold_ns ? rtt - hold_ns : rtt, now_ns);
     round_ns = w->rtt_min_ns > APN_WINDOW_ROUND_NS ? w->rtt_min_ns : APN_WINDOW_ROUND_NS;
+    if (w->startup) {
+        take_startup_rate(w, round_ns, now_ns);
+    }
     if (now_ns - w->round_start_ns >= round_ns) {
         end_round(w, posted_ns, now_ns);
         begin_round(w, posted_ns, now_ns);

@@ -29,6 +29,8 @@
 
 #define APN_WINDOW_ROUNDS   10u            /* rounds the maximum rate is remembered for */
 #define APN_WINDOW_ROUND_NS 2000000ull     /* a round lasts a round trip, and at least this: reports come every millisecond */
+#define APN_WINDOW_MARKS_PER_ROUND 8u      /* in startup */
+#define APN_WINDOW_MARKS    20u            /* of two round trips and what reports are late */
 #define APN_WINDOW_MIN      (128u << 10)   /* in flight, however low the rate */
 #define APN_WINDOW_LEAST_NS 4000000ull     /* what is in flight even on a short path, up to APN_WINDOW_FIRST: reports come per ms */
 #define APN_WINDOW_SHARE    (128u << 10)   /* of each migration's window, whatever its rate */
@@ -39,6 +41,12 @@
 #define APN_WINDOW_FIRST_MAX  (16u << 20)  /* far and narrow: what it has to drain again */
 #define APN_WINDOW_MAX      (4ull << 30)   /* 400 Gb/s x 80 ms */
 #define APN_WINDOW_PROBE_NS 5000000000ull  /* between the moments in which the path is measured */
+
+/* how much had been applied, and when */
+struct apn_window_mark {
+    uint64_t at_ns;
+    uint64_t delivered_bytes;
+};
 
 struct apn_window {
     uint64_t fixed_bytes;      /* 0 auto, UINT64_MAX unlimited */
@@ -56,7 +64,10 @@ struct apn_window {
     uint64_t bunch_start_ns;   /* reports above the remembered rate since then ... */
     uint64_t bunch_start_bytes;
     uint64_t round_bunch[APN_WINDOW_ROUNDS]; /* ... most bytes above it per round, ring as round_rate */
-    uint64_t full_rate;        /* startup: best rate seen when growth was last >= 25 % */
+    uint64_t startup_rate;     /* startup: best rate at which anything came for a round trip */
+    struct apn_window_mark mark[APN_WINDOW_MARKS]; /* startup: ring, the newest at marks */
+    unsigned marks;
+    uint64_t full_rate;        /* startup: startup_rate when its growth was last >= 25 % */
     unsigned full_rounds;
     bool repaired;             /* links repair losses (APN_CAP_REPAIRS) */
     bool startup;

@@ -253,6 +253,30 @@ static void lanes_reset_at_any_moment(void **state)
     }
 }
 
+static void outage_before_the_first_word_is_survived(void **state)
+{
+    static const enum apn_loop_cut how[] = {APN_LOOP_CUT_STALL, APN_LOOP_CUT_RESET};
+    (void)state;
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct rig *rig = rig_new(&(struct rig_options){.ram_bytes = 16u << 20});
+
+        rig_connect(rig);
+        apn_loop_world_cut(rig->world, how[i]);
+        rig_run(rig, NULL, 5000);
+        assert_int_equal(apn_session_state(rig->dest), APN_STATE_CONNECTING); /* it would take another one */
+        apn_loop_world_restore(rig->world);
+        rig_setup(rig);
+        rig_send_all(rig);
+        rig_switchover(rig);
+        assert_int_equal(apn_session_grant(rig->source, &rig->error), 0);
+        assert_true(rig_run(rig, rig_both_over, 5000));
+        assert_int_equal(apn_session_state(rig->source), APN_STATE_DONE);
+        same_memory(rig);
+        rig_free(rig);
+    }
+}
+
 static void outage_of_five_seconds_is_survived(void **state)
 {
     static const enum apn_loop_cut how[] = {APN_LOOP_CUT_STALL, APN_LOOP_CUT_RESET};
@@ -330,7 +354,7 @@ static void source_that_leaves_early_does_not_take_the_listener(void **state)
     rig_connect(rig);
     apn_session_free(rig->source); /* connected, never sent a byte */
     rig->source = NULL;
-    rig_run(rig, NULL, 10000);
+    rig_run(rig, NULL, 3000); /* long before the session's timeout */
     assert_int_equal(apn_session_state(rig->dest), APN_STATE_CONNECTING);
     rig->source = rig_source_new(rig);
     rig_connect(rig);
@@ -422,6 +446,7 @@ int main(void)
         cmocka_unit_test(grant_that_never_left_gives_the_guest_back),
         cmocka_unit_test(answer_after_unknown_still_counts),
         cmocka_unit_test(lanes_reset_at_any_moment),
+        cmocka_unit_test(outage_before_the_first_word_is_survived),
         cmocka_unit_test(outage_of_five_seconds_is_survived),
         cmocka_unit_test(silence_ends_the_session_within_the_timeout),
         cmocka_unit_test(lane_that_stays_away_is_retired),

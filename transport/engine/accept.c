@@ -25,7 +25,9 @@ static int authorise_session(struct apn_session *s, const struct apn_hello *hell
     if (apn_postcopy_check_hello(s, hello, err)) {
         return err->code;
     }
-    if (!s->bound && hello->generation == 1 && s->state == APN_STATE_CONNECTING) {
+    /* a lane's first connection; or a later one of a session that was let go of before a word of it had arrived */
+    if (!s->bound && s->state == APN_STATE_CONNECTING &&
+        (hello->generation == 1 || !memcmp(s->session_id, hello->session_id, sizeof(s->session_id)))) {
         return apn_session_bind(s, hello, err);
     }
     if (!s->bound) {

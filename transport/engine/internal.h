@@ -26,6 +26,7 @@
 #define APN_LANE_TIMEOUT_MS_DEFAULT 2000u
 #define APN_REPORT_BYTES            (256u << 10) /* applied reports: at least this often, or */
 #define APN_REPORT_NS               1000000ull
+#define APN_UNSAID_MS               2000u  /* destination: without a lane and without a word since the handshake */
 #define APN_BACKOFF_MIN_NS          10000000ull
 #define APN_BACKOFF_MAX_NS          500000000ull
 #define APN_REFUSED_MAX             5u   /* consecutive refusals of a reopening before the peer's process counts as gone */

@@ -53,15 +53,35 @@ static void session_lost(struct apn_session *s, const struct apn_error *err)
     apn_state_event(s, APN_EV_LOST, err);
 }
 
+static bool any_link(const struct apn_session *s)
+{
+    for (unsigned i = 0; i < s->lane_count; i++) {
+        if (s->lane[i].link) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Silence that ends the session. A source that goes before it has sent anything was cancelled in its handshake, or is back at once:
+ * the listener is not kept from the next one for long. */
+static uint32_t silence_limit_ms(const struct apn_session *s)
+{
+    bool unsaid = s->config.role == APN_ROLE_DEST && s->state == APN_STATE_SETUP && !s->rx.received && !any_link(s);
+
+    return unsaid && s->config.timeout_ms > APN_UNSAID_MS ? APN_UNSAID_MS : s->config.timeout_ms;
+}
+
 bool apn_session_check_silence(struct apn_session *s, uint64_t now)
 {
+    const uint32_t limit_ms = silence_limit_ms(s);
     struct apn_error err = {0};
 
-    if (apn_state_over(s->state) || !s->bound || s->unbinding || now - s->heard_ns < ms_to_ns(s->config.timeout_ms) || now < s->heard_ns) {
+    if (apn_state_over(s->state) || !s->bound || s->unbinding || now < s->heard_ns || now - s->heard_ns < ms_to_ns(limit_ms)) {
         return false;
     }
     apn_error_set(&err, -ETIMEDOUT, APN_SCOPE_SESSION, "no sign of life from the peer for %llu ms (limit %u ms)",
-                  (unsigned long long)((now - s->heard_ns) / 1000000), s->config.timeout_ms);
+                  (unsigned long long)((now - s->heard_ns) / 1000000), limit_ms);
     session_lost(s, &err);
     return true;
 }
@@ -246,16 +266,6 @@ static void unbind_when_closed(struct apn_session *s)
 }
 
 /* ---- a turn ------------------------------------------------------------- */
-
-static bool any_link(const struct apn_session *s)
-{
-    for (unsigned i = 0; i < s->lane_count; i++) {
-        if (s->lane[i].link) {
-            return true;
-        }
-    }
-    return false;
-}
 
 /* after a poll that brought nothing: a process that was stopped itself must first read what arrived meanwhile */
 static void judge_silence(struct apn_lane *lane, uint64_t now)

@@ -5,22 +5,6 @@
 # A step that breaks without such a line counts as one failure under its own name.
 
 TEST_STEPS='checks unit sanitizers fuzz package qtest testbed integration'
-FUZZ_SECONDS_SHORT=6
-FUZZ_AGENT_SECONDS_SHORT=3
-FUZZ_SECONDS_FULL=600
-FUZZ_SECONDS_REST=60
-FUZZ_AGENT_SECONDS_FULL=60
-# QEMU's own cases: one each of precopy, multifd, cancel and postcopy over the ways in
-QTEST_CASES='/x86_64/migration/precopy/unix/plain
-/x86_64/migration/precopy/tcp/plain
-/x86_64/migration/precopy/file
-/x86_64/migration/multifd/tcp/uri/plain/none
-/x86_64/migration/multifd/tcp/plain/cancel
-/x86_64/migration/postcopy/plain'
-QTEST_GROUPS='/x86_64/migration/precopy /x86_64/migration/multifd /x86_64/migration/postcopy'
-QTEST_OWN_GROUPS='/x86_64/migration/precopy/apn /x86_64/migration/postcopy/apn'
-QTEST_CASE_SECONDS=240
-QTEST_GROUP_SECONDS=2400
 
 test_usage() {
   cat <<HELP
@@ -129,70 +113,6 @@ step_sanitizers() {
   sanitized tsan thread --suite unit --suite threads --suite conformance --no-suite agent
 }
 
-# fuzz_one PROGRAM - run one libFuzzer target on a copy of its corpus
-fuzz_one() {
-  fuzz_name=$(basename "$1")
-  fuzz_short=$(printf '%s' "${fuzz_name#fuzz-}" | sed 's/^fuzz_//')
-  fuzz_seconds=$FUZZ_SECONDS_SHORT
-  [ -z "$test_full" ] || fuzz_seconds=$FUZZ_SECONDS_FULL
-  # what a stranger can reach gets the long run
-  case $fuzz_short in handshake | message) ;; *) [ -z "$test_full" ] || fuzz_seconds=$FUZZ_SECONDS_REST ;; esac
-  fuzz_work=$test_dir/fuzz/$fuzz_name
-  mkdir -p "$fuzz_work"
-  for corpus in "$APN_TOP/tests/fuzz/corpus/$fuzz_short" "$APN_TOP/tests/fuzz/corpus/$fuzz_name"; do
-    [ ! -d "$corpus" ] || set -- "$@" "$corpus"
-  done
-  fuzz_program=$1
-  shift
-  if step "fuzz $fuzz_short ${fuzz_seconds}s" "$test_dir/$fuzz_name.log" \
-    "$fuzz_program" -max_total_time="$fuzz_seconds" -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 \
-    -artifact_prefix="$fuzz_work/found-" "$fuzz_work" "$@"; then
-    record_line "ok fuzz-$fuzz_short"
-  else
-    record_line "not ok fuzz-$fuzz_short: finding kept in $fuzz_work, log $test_dir/$fuzz_name.log"
-  fi
-}
-
-# fuzz_build - every program named fuzz-*, and what the seeds of the agent's are made with
-fuzz_build() {
-  # shellcheck disable=SC2046 # one word per target is what is wanted
-  meson_build "$APN_BUILD-fuzz" vmm-agent/cli/vmm-agent vmm-agent/tests/grid/write-fixtures \
-    $(ninja -C "$APN_BUILD-fuzz" -t targets all | sed -n 's|^\(.*/fuzz-[a-z_-]*\): [a-z]*_LINKER.*|\1|p')
-}
-
-# fuzz_agent - the agent's targets are meson tests: they make their own seeds, and run side by side
-fuzz_agent() {
-  APN_FUZZ_SECONDS=$FUZZ_AGENT_SECONDS_SHORT
-  [ -z "$test_full" ] || APN_FUZZ_SECONDS=$FUZZ_AGENT_SECONDS_FULL
-  APN_FUZZ_FOUND=$test_dir/fuzz/agent
-  export APN_FUZZ_SECONDS APN_FUZZ_FOUND
-  run_meson '' "$APN_BUILD-fuzz" --suite agent-fuzz --timeout-multiplier 8
-}
-
-step_fuzz() {
-  (CC=clang && export CC && meson_setup "$APN_BUILD-fuzz" --buildtype=debugoptimized -Dfuzz=true -Dtests=enabled \
-    -Dagent=enabled -Db_sanitize=address,undefined -Db_lundef=false && fuzz_build) || {
-    record_line "not ok fuzz-build: see the messages above and $APN_BUILD-fuzz/apn-build.log"
-    return 0
-  }
-  fuzz_found=
-  for program in "$APN_BUILD-fuzz"/tests/fuzz/fuzz*; do
-    if [ -f "$program" ] && [ -x "$program" ]; then
-      # two at once, one per processor; a finding is one line of the results, whoever writes it
-      fuzz_one "$program" &
-      if [ "$fuzz_found" = odd ]; then
-        wait
-        fuzz_found=even
-      else
-        fuzz_found=odd
-      fi
-    fi
-  done
-  wait
-  [ -n "$fuzz_found" ] || record_line "not ok fuzz: the build made no tests/fuzz/fuzz* program"
-  fuzz_agent
-}
-
 step_package() {
   if [ -n "$package_beside" ]; then
     wait "$package_beside" || record_line "not ok package: see $test_dir/package.log"
@@ -217,82 +137,6 @@ step_integration() {
     tail -n 20 "$test_dir/integration.err" >&2
     record_line "not ok integration: tests/integration/run-all printed no result (exit $integration_rc)"
   fi
-}
-
-# qtest_run SIDE QEMU CASE SECONDS - one case or group of $qtest_program; its lines into a file
-qtest_run() {
-  qtest_lines=$test_dir/qtest-$1.lines
-  qtest_out=$test_dir/qtest-$1$(printf '%s' "$3" | tr '/' '_').log
-  qtest_rc=0
-  (cd "$(dirname "$2")" && QTEST_QEMU_BINARY=$2 QTEST_QEMU_IMG=$QEMU_IMG \
-    exec timeout -k 10 "$4" "$qtest_program" ${test_full:+--full} --tap -k -p "$3") </dev/null >"$qtest_out" 2>&1 &
-  printf '%s\n' "$!" >>"$test_dir/qtest.pids"
-  wait "$!" || qtest_rc=$?
-  sed -n "s|^ok [0-9]* \(/[^ ]*\) # SKIP \(.*\)|skip qtest-$1\1: \2|p; t
-    s|^ok [0-9]* \(/[^ ]*\).*|ok qtest-$1\1|p
-    s|^not ok [0-9]* \(/[^ ]*\).*|not ok qtest-$1\1: see $qtest_out|p" "$qtest_out" >>"$qtest_lines"
-  if [ "$qtest_rc" -ne 0 ] || ! grep -q '^ok ' "$qtest_out"; then
-    printf 'not ok qtest-%s%s: exit %s, see %s\n' "$1" "$3" "$qtest_rc" "$qtest_out" >>"$qtest_lines"
-  fi
-}
-
-# qtest_stream SIDE QEMU CASES... - those cases on one binary, one after another
-qtest_stream() {
-  qtest_name=$1
-  qtest_qemu=$2
-  shift 2
-  for case in "$@"; do
-    [ ! -e "$test_dir/stopped" ] || return 0
-    qtest_run "$qtest_name" "$qtest_qemu" "$case" "$qtest_seconds"
-  done
-}
-
-# qtest_side SIDE QEMU - all wanted cases on one binary. A case is mostly a first pass held to 3 MB/s, so that two streams at
-# once take little longer than one; whole groups are at the machine's speed and go one after another
-qtest_side() {
-  if [ -n "$test_full" ]; then
-    qtest_seconds=$QTEST_GROUP_SECONDS
-    # shellcheck disable=SC2086 # one word per group
-    qtest_stream "$1" "$2" $QTEST_GROUPS
-    return 0
-  fi
-  qtest_seconds=$QTEST_CASE_SECONDS
-  # shellcheck disable=SC2046 # one word per case
-  qtest_stream "$1" "$2" $(printf '%s\n' "$QTEST_CASES" | sed -n 'n;p') &
-  qtest_even=$!
-  # shellcheck disable=SC2046
-  qtest_stream "$1" "$2" $(printf '%s\n' "$QTEST_CASES" | sed -n 'p;n')
-  wait "$qtest_even"
-}
-
-# qtest_both - both binaries at once, then the cases that the series adds, which are in its own build of migration-test
-qtest_both() {
-  rm -f "$test_dir"/qtest-stock.lines "$test_dir"/qtest-apn.lines
-  qtest_program=$MIGRATION_TEST
-  qtest_side stock "$QEMU_STOCK" &
-  qtest_stock=$!
-  if [ -n "${QEMU_APN:-}" ]; then
-    qtest_side apn "$QEMU_APN"
-  fi
-  wait "$qtest_stock"
-  if [ -n "${QEMU_APN:-}" ]; then
-    qtest_program=$MIGRATION_TEST_APN
-    qtest_seconds=$QTEST_GROUP_SECONDS
-    # shellcheck disable=SC2086 # one word per group
-    qtest_stream apn "$QEMU_APN" $QTEST_OWN_GROUPS
-  fi
-}
-
-step_qtest() {
-  if [ -n "$qtest_beside" ]; then
-    wait "$qtest_beside" || true
-  else
-    step "QEMU's migration-test" "$test_dir/qtest.log" qtest_both || true
-  fi
-  for side in stock apn; do
-    [ ! -f "$test_dir/qtest-$side.lines" ] || record "$test_dir/qtest-$side.lines"
-  done
-  [ -n "${QEMU_APN:-}" ] || record_line "not ok qtest-apn: qemu-patches/series is empty, there is no patched QEMU"
 }
 
 # testbed_run - every test that needs an RDMA device; --testbed: the long form
@@ -321,8 +165,11 @@ beside_begin() {
   trap beside_stop EXIT
   trap 'exit 130' INT # a signal alone ends this shell without its EXIT trap
   trap 'exit 143' TERM HUP
+  # behind what computes; whole groups of cases have their own time limits
+  qtest_nice=10
+  [ -z "$test_full" ] || qtest_nice=4
   # shellcheck disable=SC2016 # the parent of that shell
-  (sh -c 'renice -n 10 -p "$PPID"' >/dev/null && qtest_both) >"$test_dir/qtest.log" 2>&1 </dev/null 8>&- &
+  (sh -c 'renice -n "$1" -p "$PPID"' renice "$qtest_nice" >/dev/null && qtest_both) >"$test_dir/qtest.log" 2>&1 </dev/null 8>&- &
   qtest_beside=$!
   (testbed_run) >"$test_dir/testbed.log" 8>&- &
   testbed_beside=$!
@@ -426,6 +273,7 @@ cmd_test() {
   test_testbed=
   test_device=
   test_what=
+  # shellcheck disable=SC2034 # test-qtest.sh asks
   qtest_beside=
   testbed_beside=
   package_beside=

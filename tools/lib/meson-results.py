@@ -10,6 +10,15 @@ import sys
 
 PASSED = ("OK", "EXPECTEDFAIL")
 REASON_MAX = 160
+REASONS_MAX = 5  # of one test
+TELLING = re.compile(r"^not ok |^\[\s+(?:LINE|ERROR)\s+\]|^==\d+==ERROR|^WARNING: ThreadSanitizer|: runtime error: ")
+
+
+def failures(entry):
+    """What the test itself called wrong: its own cases, cmocka's places, a sanitizer's first words; else its last line."""
+    text = (entry.get("stdout") or "") + "\n" + (entry.get("stderr") or "")
+    told = [line.strip()[:REASON_MAX] for line in text.splitlines() if TELLING.search(line.strip())]
+    return "; ".join(told[:REASONS_MAX]) or last_line(entry)
 
 
 def last_line(entry):
@@ -36,7 +45,7 @@ def main():
             elif entry["result"] == "SKIP":
                 print("skip %s: %s" % (name, last_line(entry) or "the test gave no reason"))
             else:
-                print("not ok %s: %s, %s" % (name, entry["result"].lower(), last_line(entry)))
+                print("not ok %s: %s, %s" % (name, entry["result"].lower(), failures(entry)))
 
 
 if __name__ == "__main__":

@@ -101,6 +101,58 @@ static void agree(void **state)
     }
 }
 
+/* @bytes are on their way; the server takes what it wants of them when it wants it, and the client hears the answers */
+static void deliver(struct pair *p, const uint8_t *bytes, size_t length, size_t piece)
+{
+    while (length && p->server.step == APN_HS_STEP_MORE) {
+        size_t n = apn_handshake_wants(&p->server);
+
+        n = n < length ? n : length;
+        n = n < piece ? n : piece;
+        apn_handshake_input(&p->server, bytes, n);
+        bytes += n;
+        length -= n;
+        if (p->server.step == APN_HS_STEP_DECIDE) {
+            apn_handshake_welcome(&p->server, &(struct apn_welcome){.applied_bytes = 77});
+        }
+        move(&p->server, &p->client, piece);
+    }
+}
+
+/* without a secret PROOF goes with HELLO, and the client speaks but once; with one it waits for the challenge */
+static void a_proof_of_nothing_does_not_wait(void **state)
+{
+    static const size_t pieces[] = {1, 7, 184};
+    const size_t two = sizeof(struct apn_wire_hello) + sizeof(struct apn_wire_proof);
+    uint8_t sent[sizeof(struct apn_wire_hello) + sizeof(struct apn_wire_proof)];
+    const uint8_t *bytes;
+    struct pair p;
+
+    (void)state;
+    for (unsigned i = 0; i < 6; i++) {
+        start(&p, NULL, i < 3 ? NULL : secret_one);
+        apn_handshake_client_hurry(&p.client);
+        assert_int_equal(apn_handshake_output(&p.client, &bytes), two);
+        memcpy(sent, bytes, two);
+        apn_handshake_sent(&p.client, two);
+        deliver(&p, sent, two, pieces[i % 3]);
+        assert_int_equal(apn_handshake_output(&p.client, &bytes), 0);
+        if (i < 3) {
+            assert_int_equal(p.client.step, APN_HS_STEP_DONE);
+            assert_int_equal(p.server.step, APN_HS_STEP_DONE);
+            assert_int_equal(p.client.welcome.applied_bytes, 77);
+        } else { /* refused at HELLO, and the reason is heard */
+            assert_int_equal(p.client.error.code, -EACCES);
+            assert_non_null(strstr(p.client.error.text, "requires a shared secret"));
+        }
+    }
+    start(&p, secret_one, secret_one);
+    apn_handshake_client_hurry(&p.client);
+    assert_int_equal(apn_handshake_output(&p.client, &bytes), sizeof(struct apn_wire_hello));
+    run(&p, 184);
+    assert_int_equal(p.client.step, APN_HS_STEP_DONE);
+}
+
 static void expect_refusal(const char *client_secret, const char *server_secret, int code,
                            const char *text)
 {
@@ -322,6 +374,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agree),
+        cmocka_unit_test(a_proof_of_nothing_does_not_wait),
         cmocka_unit_test(secrets_disagree),
         cmocka_unit_test(server_says_no),
         cmocka_unit_test(hello_refused),

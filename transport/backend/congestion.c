@@ -19,7 +19,7 @@ static bool held_back_by_loss(int fd)
 
 bool apn_tcp_congestion_sent(struct apn_tcp_congestion *c, int fd, uint64_t bytes, char *note, size_t note_bytes)
 {
-    static const char wanted[] = APN_TCP_CONGESTION_LOSSY;
+    static const char wanted[] = APN_TCP_CONGESTION_LOSSY, otherwise[] = APN_TCP_CONGESTION_LOSSY_ELSE;
 
     c->unlooked_bytes += bytes;
     if (c->settled || c->unlooked_bytes < APN_TCP_LOOK_BYTES) {
@@ -33,10 +33,13 @@ bool apn_tcp_congestion_sent(struct apn_tcp_congestion *c, int fd, uint64_t byte
     if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, wanted, sizeof(wanted) - 1) == 0) {
         snprintf(note, note_bytes, "the path loses segments, so TCP's congestion control was changed to %s", wanted);
     } else {
+        const char *hint = errno == ENOENT ? " (modprobe tcp_bbr)" : " (sysctl net.ipv4.tcp_allowed_congestion_control)";
+        int why = errno;
+
+        setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, otherwise, sizeof(otherwise) - 1); /* else what it has stays */
         snprintf(note, note_bytes,
                  "the path loses segments, and TCP's congestion control %s, which would carry more, is not to be had: %s%s", wanted,
-                 strerror(errno),
-                 errno == ENOENT ? " (modprobe tcp_bbr)" : " (sysctl net.ipv4.tcp_allowed_congestion_control)");
+                 strerror(why), hint);
     }
     return true;
 }

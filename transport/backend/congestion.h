@@ -2,11 +2,13 @@
 /* congestion.h - a TCP sender on a path that loses segments at random
  *
  * Theory of operation
- *   A lane begins with cubic, which costs the least where nothing is lost. On a long path one loss takes cubic's window down by
- * a third for seconds (it grows with time, not with round trips; RFC 9438), though nothing was congested: a long clean path is
+ *   A lane begins with reno: it costs as little as cubic where nothing is lost, and its slow start goes on until the engine's window is
+ * full. Cubic's ends early where acknowledgements come in trains (HyStart, RFC 9406), in a third of the starts here at half the rate.
+ *   On a long path one loss takes the window of either down for seconds, though nothing was congested: a long clean path is
  * ours alone, or shared out by others. So once segments were lost AND data waits in the socket for TCP's window, the connection
  * changes to bbr, for good. bbr goes by the rate that arrives and not by loss; it costs the sender some processor time more.
- * Where the system does not offer bbr, cubic stays, and a note says what would help. Figures: docs/performance-uring.md.
+ * Where the system does not offer bbr it is cubic, which comes back sooner than reno, and a note says what would help.
+ * Figures: docs/performance-uring.md.
  *
  * Owner: embedded in a link.   Thread: the link's.   Time: none.   Units: bytes. */
 #ifndef APN_BACKEND_CONGESTION_H
@@ -17,10 +19,10 @@
 #include <stdint.h>
 
 /* The engine's window already keeps the queue short, so what is wanted of TCP is to fill it, at little cost: bbr, with its own pacing
- * timers, costs the sender half as much CPU again, and several streams starve each other; reno is like cubic but comes back from a
- * loss later. */
-#define APN_TCP_CONGESTION "cubic"
+ * timers, costs the sender half as much CPU again, and several streams starve each other. Reno is always there and always allowed. */
+#define APN_TCP_CONGESTION "reno"
 #define APN_TCP_CONGESTION_LOSSY "bbr"
+#define APN_TCP_CONGESTION_LOSSY_ELSE "cubic"
 #define APN_TCP_LOOK_BYTES (1u << 20) /* between two looks: a system call per MiB */
 
 struct apn_tcp_congestion {

@@ -76,6 +76,10 @@ static void tell(const struct apn_listener *l, const char *who, const char *what
 
 static void guest_leave(struct guest *guest)
 {
+    uint8_t unread[APN_WIRE_HS_MAX];
+
+    /* a PROOF that came with its HELLO: closed over, it would be answered with a reset, which can take our REJECT with it */
+    (void)!recv(guest->fd, unread, sizeof(unread), MSG_DONTWAIT);
     close(guest->fd);
     guest->fd = -1;
 }

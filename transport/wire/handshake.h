@@ -17,6 +17,7 @@ enum apn_handshake_step {
 
 struct apn_handshake {
     bool is_client;
+    bool proof_is_out;           /* it followed HELLO */
     enum apn_handshake_step step;
     unsigned expect;             /* enum apn_wire_hs_type awaited */
     const void *secret;          /* borrowed */
@@ -36,6 +37,9 @@ struct apn_handshake {
 /** apn_handshake_client_init() - HELLO is pending output afterwards. @secret may be NULL; it is borrowed until done. */
 void apn_handshake_client_init(struct apn_handshake *hs, const struct apn_hello *hello, const void *secret, size_t secret_bytes,
                                const uint8_t nonce[32]);
+/** apn_handshake_client_hurry() - right after _client_init(): without a secret PROOF is known already and follows HELLO, which saves a
+ * round trip; with one, nothing changes. For links that carry a stream of bytes. */
+void apn_handshake_client_hurry(struct apn_handshake *hs);
 void apn_handshake_server_init(struct apn_handshake *hs, const void *secret, size_t secret_bytes, const uint8_t nonce[32]);
 
 /** apn_handshake_wants() - how many bytes the machine needs next, at most; 0 when it wants none. Reading no more than this

@@ -95,6 +95,7 @@ static int loop_connect(struct apn_backend *backend, const struct apn_hello *hel
         apn_loop_nonce(be->world, nonce);
         apn_handshake_client_init(&link->hs, hello, be->config.secret, be->config.secret_bytes,
                                   nonce);
+        apn_handshake_client_hurry(&link->hs);
         link->conn->end[SIDE_CONNECTOR].cond = &link->cond;
         link->conn->end[SIDE_CONNECTOR].deadline_ns =
             apn_loop_now(be->world) + (timeout_ms ? timeout_ms : 5000u) * APN_NS_PER_MS;

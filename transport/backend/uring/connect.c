@@ -106,6 +106,7 @@ static void connected(struct apn_uring_link *link)
         return;
     }
     apn_handshake_client_init(&link->hs, &link->hello, config->secret, config->secret_bytes, nonce);
+    apn_handshake_client_hurry(&link->hs);
     link->stage = APN_URING_SHAKING;
 }
 

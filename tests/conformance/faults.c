@@ -204,7 +204,9 @@ static void a_lane_dies_after_its_bytes(void **state)
         bytes += APN_WIRE_HEADER_BYTES + event->event.msg.bytes;
     }
     assert_true(bytes < 1000000);
-    assert_in_range(bytes, 1000000 - 2 * (APN_EXTENT_MAX / 4), 1000000);
+    if (!conf_datagrams()) { /* there a datagram that was lost before the cut is never repaired, and holds up what came after it */
+        assert_in_range(bytes, 1000000 - 2 * (APN_EXTENT_MAX / 4), 1000000);
+    }
     reopen_works(&rig, 1);
     conf_close(&rig);
 }

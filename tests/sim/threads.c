@@ -344,6 +344,7 @@ static int migrate(struct rig *rig)
     ret = source_run(rig, guest);
     if (ret) {
         apn_session_abort(rig->source, "the test has failed");
+        apn_session_abort(rig->dest, "the test has failed"); /* it would wait for another source */
     }
     pthread_join(dest, NULL);
     atomic_store(&rig->watcher_stops, true);

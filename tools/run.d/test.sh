@@ -4,7 +4,9 @@
 # Owner: ./run.   Results: $APN_OUT/test/results.tap, one log per step beside it.
 # A step that breaks without such a line counts as one failure under its own name.
 
-TEST_STEPS='checks unit fuzz sanitizers package qtest testbed integration'
+TEST_STEPS='checks unit sanitizers fuzz package qtest testbed integration'
+# fuzzers do not mind what runs beside them
+TEST_STEPS_FULL='checks unit fuzz sanitizers package qtest testbed integration'
 
 test_usage() {
   cat <<HELP
@@ -308,10 +310,14 @@ cmd_test() {
   test_qemu=
   if tree_ready; then
     printf '  %-14s %8s\n' build "$(fmt_s $(($(now_s) - test_start)))" >>"$test_dir/times"
-    for name in ${test_what:-$TEST_STEPS}; do
-      if [ -z "$test_what" ] && [ "$name" = fuzz ] && qemu_ready; then
+    test_steps=$TEST_STEPS
+    [ -z "$test_full" ] || test_steps=$TEST_STEPS_FULL
+    test_before=
+    for name in ${test_what:-$test_steps}; do
+      if [ -z "$test_what" ] && [ "$test_before" = unit ] && qemu_ready; then
         beside_begin
       fi
+      test_before=$name
       run_named "$name"
     done
   fi
